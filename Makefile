@@ -1,0 +1,33 @@
+# make demo: set-up and the default study.  make test: set-up and the tests.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+CORES ?= all
+
+.PHONY: demo test check bench clean
+
+demo: $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
+	@echo "The report: $(CURDIR)/results/default/report/report.html"
+
+test: $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" pytest
+
+check: $(VENV)/installed
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/snakefmt --check Snakefile workflow
+	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
+
+bench: $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.study
+
+$(VENV)/installed: pyproject.toml envs/constraints.txt
+	@$(PYTHON) -c "import sys; sys.exit('mergelaw needs Python 3.11 or newer; set PYTHON=...' if sys.version_info < (3, 11) else 0)"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --disable-pip-version-check --quiet --constraint envs/constraints.txt --editable ".[slurm,dev]"
+	@touch $@
+
+clean:
+	rm -rf results .snakemake

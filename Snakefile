@@ -1,0 +1,33 @@
+"""The study as a DAG: text, experts, merges, laws, report. Config: config/README.md."""
+
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+if not workflow.overwrite_configfiles:
+
+    configfile: "config/default.yaml"
+
+
+include: "workflow/rules/common.smk"
+
+
+pathvars:
+    study=str(PATHS.root),
+
+
+report: "workflow/report/workflow.rst"
+
+
+rule all:
+    """The report with everything that it needs."""
+    input:
+        "<study>/report/report.html",
+
+
+include: "workflow/rules/data.smk"
+include: "workflow/rules/experts.smk"
+include: "workflow/rules/sweep.smk"
+include: "workflow/rules/laws.smk"
+include: "workflow/rules/report.smk"

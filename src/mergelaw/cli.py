@@ -1,0 +1,255 @@
+"""The command line: a group per stage, whose commands are the workflow's jobs.
+
+Heavy imports are inside the commands: a job pays for what it uses, `--help` for nothing.
+"""
+
+import gc
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mergelaw import __version__
+from mergelaw.config import Study, read_study
+from mergelaw.errors import ConfigError, MergeLawError
+from mergelaw.paths import StudyPaths
+
+app = typer.Typer(
+    name="mergelaw",
+    help="Model merging scaling laws: train or take experts, merge subsets, score, fit, report.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+Config = Annotated[Path, typer.Option("--config", help="Study config (YAML or JSON).")]
+Domains = Annotated[
+    list[str] | None, typer.Option("--domain", help="Only this domain; repeatable.")
+]
+Sizes = Annotated[list[str] | None, typer.Option("--size", help="Only this size; repeatable.")]
+Experts = Annotated[
+    list[str] | None, typer.Option("--expert", help="Only this expert; repeatable.")
+]
+Methods = Annotated[list[str] | None, typer.Option("--method", help="Only this label; repeatable.")]
+Chunks = Annotated[list[int] | None, typer.Option("--chunk", help="Only this chunk; repeatable.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+
+
+def main() -> None:
+    """Run the CLI: a user's mistake ends in words and exit status 1, never in a traceback."""
+    gc.set_threshold(200_000)  # imports make a million lasting objects: 15% of a job's start
+    try:
+        app()
+    except MergeLawError as error:
+        sys.exit(f"error: {error}")
+    except OSError as error:
+        sys.exit(f"error: {error.strerror or error}: {error.filename or 'no file named'}")
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        print(f"mergelaw {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Take the options that belong to no command."""
+
+
+def _group(name: str, help_text: str) -> typer.Typer:
+    group = typer.Typer(name=name, help=help_text, no_args_is_help=True)
+    app.add_typer(group)
+    return group
+
+
+def _open(config: Path) -> tuple[Study, StudyPaths]:
+    study = read_study(config)
+    return study, StudyPaths.of(study)
+
+
+def _chosen(asked: Sequence[Any] | None, known: Iterable[Any], kind: str) -> list[Any]:
+    """Return what was asked for, or everything; refuse what the study does not have."""
+    names = list(known)
+    unknown = [name for name in asked or () if name not in names]
+    if unknown:
+        raise ConfigError(
+            f"--{kind} {unknown[0]}: the study has no such {kind}; "
+            f"one of {', '.join(map(str, names)) or 'none'}"
+        )
+    return list(asked) if asked else names
+
+
+def _run(job: Callable[..., Path], study: Study, paths: StudyPaths, *targets: Any) -> None:
+    """Run one job and say what it wrote."""
+    print(job(study, paths, *targets), flush=True)
+
+
+@app.command()
+def design(config: Config, as_json: Json = False) -> None:
+    """Write the subset list, and show how many merges and jobs the study has."""
+    from mergelaw.planned import study_counts, write_subsets
+
+    study, paths = _open(config)
+    write_subsets(study, paths)
+    counts = study_counts(study)
+    if as_json:
+        print(json.dumps(counts, indent=2))
+        return
+    for row in counts["sizes"]:
+        print(f"{row['size']:>12}: {row['merges']:,} merges in {row['chunks']:,} chunks")
+    print(f"{'all':>12}: {counts['merges']:,} merges in {counts['chunks']:,} chunks")
+
+
+data = _group(
+    "data", "Items of every domain, the tokenizer, pre-training tokens, evaluation shards."
+)
+
+
+@data.command("items")
+def data_items(config: Config, domain: Domains = None) -> None:
+    """Draw or read the items of each domain and split them."""
+    from mergelaw.data.stage import write_items
+
+    study, paths = _open(config)
+    for name in _chosen(domain, study.domain_names, "domain"):
+        _run(write_items, study, paths, name)
+
+
+@data.command("tokenizer")
+def data_tokenizer(config: Config) -> None:
+    """Train the tokenizer, or copy the one that the config names."""
+    from mergelaw.data.stage import write_tokenizer
+
+    _run(write_tokenizer, *_open(config))
+
+
+@data.command("pretraining")
+def data_pretraining(config: Config) -> None:
+    """Write the tokens that bases are pre-trained on."""
+    from mergelaw.data.stage import write_pretraining
+
+    _run(write_pretraining, *_open(config))
+
+
+@data.command("shards")
+def data_shards(config: Config) -> None:
+    """Prepare the evaluation text of all domains."""
+    from mergelaw.evaluation.stage import write_shards
+
+    _run(write_shards, *_open(config))
+
+
+experts = _group("experts", "Pre-training of bases and fine-tuning of experts.")
+
+
+@experts.command("base")
+def experts_base(config: Config, size: Sizes = None) -> None:
+    """Pre-train the base of each size that has an architecture."""
+    from mergelaw.experts.stage import train_base
+
+    study, paths = _open(config)
+    trained = [entry.name for entry in study.sizes if entry.architecture]
+    for name in _chosen(size, trained, "size"):
+        _run(train_base, study, paths, name)
+
+
+@experts.command("expert")
+def experts_expert(config: Config, size: Sizes = None, expert: Experts = None) -> None:
+    """Fine-tune each expert that is not given as a checkpoint."""
+    from mergelaw.experts.stage import train_expert
+
+    study, paths = _open(config)
+    for size_name in _chosen(size, study.size_names, "size"):
+        trained = [e for e in study.expert_names if e not in study.size(size_name).experts]
+        for name in _chosen(expert, trained, "expert"):
+            _run(train_expert, study, paths, size_name, name)
+
+
+sweep = _group("sweep", "Merge subsets in memory and score them.")
+
+
+@sweep.command("chunk")
+def sweep_chunk(
+    config: Config, size: Sizes = None, method: Methods = None, chunk: Chunks = None
+) -> None:
+    """Merge and score each chunk of subsets."""
+    from mergelaw.design import chunks
+    from mergelaw.sweep import run_chunk
+
+    study, paths = _open(config)
+    for size_name in _chosen(size, study.size_names, "size"):
+        indices = range(len(chunks(study, size_name)))
+        for label in _chosen(method, study.method_labels, "method"):
+            for index in _chosen(chunk, indices, "chunk"):
+                _run(run_chunk, study, paths, size_name, label, index)
+
+
+@sweep.command("collect")
+def sweep_collect(config: Config) -> None:
+    """Join all chunks into one table and check that it is complete."""
+    from mergelaw.sweep import collect
+
+    _run(collect, *_open(config))
+
+
+laws = _group("laws", "Curves, fits and analyses.")
+
+
+@laws.command("curves")
+def laws_curves(config: Config) -> None:
+    """Average losses over subsets, with standard errors."""
+    from mergelaw.laws.stage import write_curves
+
+    _run(write_curves, *_open(config))
+
+
+@laws.command("fits")
+def laws_fits(config: Config) -> None:
+    """Fit floor and tail of every curve, and one joint law over sizes."""
+    from mergelaw.laws.stage import write_fits
+
+    _run(write_fits, *_open(config))
+
+
+@laws.command("analyses")
+def laws_analyses(config: Config) -> None:
+    """Check the laws on points left out; forecasts, variance, return, gaps, synergy."""
+    from mergelaw.laws.stage import write_analyses
+
+    _run(write_analyses, *_open(config))
+
+
+report = _group("report", "Figures and the page.")
+
+
+@report.command("figure")
+def report_figure(
+    config: Config,
+    figure: Annotated[
+        list[str] | None, typer.Option("--figure", help="Only this figure; repeatable.")
+    ] = None,
+) -> None:
+    """Draw figures from the laws' tables."""
+    from mergelaw.report.registry import FIGURES
+    from mergelaw.report.stage import write_figure
+
+    study, paths = _open(config)
+    for name in _chosen(figure, FIGURES, "figure"):
+        _run(write_figure, study, paths, name)
+
+
+@report.command("page")
+def report_page(config: Config) -> None:
+    """Write report.html, one file that needs no network."""
+    from mergelaw.report.stage import write_page
+
+    _run(write_page, *_open(config))

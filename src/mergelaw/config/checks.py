@@ -1,0 +1,177 @@
+"""Checks across sections of a config: each yields problems in words, key first."""
+
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from mergelaw.config.data import Data, DatasetsSource, Domain, FilesSource, Tokenizer
+from mergelaw.config.design import DesignPart
+from mergelaw.config.methods import Method
+from mergelaw.config.models import Evaluation, Expert, Size, Training
+from mergelaw.config.study import Laws
+
+Problems = Iterator[str]
+
+
+def _repeated(key: str, names: list[str]) -> Problems:
+    for name, count in Counter(names).items():
+        if count > 1:
+            yield f"{key} = {name!r} occurs {count} times: every name must be used once"
+
+
+def check_domains(domains: tuple[Domain, ...]) -> Problems:
+    """Names are unique, `macro` is left free, and a file source names one kind of field."""
+    yield from _repeated("domains.name", [domain.name for domain in domains])
+    for index, domain in enumerate(domains):
+        if domain.name == "macro":
+            yield f"domains[{index}].name = 'macro': the word is taken by the mean over domains"
+        if isinstance(domain.source, FilesSource | DatasetsSource):
+            fields = domain.source.fields
+            pair = (fields.prompt is not None, fields.response is not None)
+            kinds = (
+                (pair == (True, True)) + (fields.messages is not None) + (fields.text is not None)
+            )
+            if kinds != 1 or pair in {(True, False), (False, True)}:
+                yield (
+                    f"domains[{index}].source.fields = {fields.model_dump(exclude_none=True)}: "
+                    "give `prompt` and `response`, or `messages`, or `text`"
+                )
+
+
+def check_experts(experts: tuple[Expert, ...], domains: tuple[Domain, ...]) -> Problems:
+    """Names are unique, `base` is left free, and home domains exist."""
+    yield from _repeated("experts.name", [expert.name for expert in experts])
+    known = [domain.name for domain in domains]
+    for index, expert in enumerate(experts):
+        if expert.name == "base":
+            yield f"experts[{index}].name = 'base': the word is taken by the base model"
+        if expert.domain is not None and expert.domain not in known:
+            yield f"experts[{index}].domain = {expert.domain!r}: must be one of {', '.join(known)}"
+
+
+def check_sizes(sizes: tuple[Size, ...], experts: tuple[Expert, ...]) -> Problems:
+    """Each size has one origin, known experts, and a checkpoint or a domain for every expert."""
+    yield from _repeated("sizes.name", [size.name for size in sizes])
+    known = {expert.name for expert in experts}
+    for index, size in enumerate(sizes):
+        key = f"sizes[{index}]"
+        if (size.architecture is None) == (size.base is None):
+            yield f"{key}: give either `architecture` (train a base) or `base` (use a checkpoint)"
+        if size.architecture is not None and size.experts:
+            yield f"{key}.experts: finished experts need the `base` that they were made from"
+        for name in sorted(size.experts.keys() - known):
+            yield f"{key}.experts = {name!r}: not in the pool ({', '.join(sorted(known))})"
+        for expert in experts:
+            if expert.domain is None and expert.name not in size.experts:
+                yield (
+                    f"{key}.experts: expert {expert.name!r} has no home domain to be trained on; "
+                    "give its checkpoint here or its `domain` in `experts`"
+                )
+
+
+def check_architectures(sizes: tuple[Size, ...]) -> Problems:
+    """Heads divide the width and each other."""
+    for index, size in enumerate(sizes):
+        model, key = size.architecture, f"sizes[{index}].architecture"
+        if model is not None and model.hidden_size % (2 * model.heads):
+            yield (
+                f"{key}.heads = {model.heads}: hidden_size / heads must be an even whole number "
+                f"(hidden_size = {model.hidden_size})"
+            )
+        if model is not None and model.heads % model.kv_heads:
+            yield f"{key}.kv_heads = {model.kv_heads}: must divide heads = {model.heads}"
+
+
+def check_lengths(sizes: tuple[Size, ...], training: Training, evaluation: Evaluation) -> Problems:
+    """No item may be longer than a context."""
+    lengths = {"training.expert": training.expert.max_length, "evaluation": evaluation.max_length}
+    for index, size in enumerate(sizes):
+        for name, length in lengths.items() if size.architecture else ():
+            if size.architecture and length > size.architecture.context:
+                yield (
+                    f"{name}.max_length = {length}: at most "
+                    f"sizes[{index}].architecture.context = {size.architecture.context}"
+                )
+
+
+def check_data(data: Data, sizes: tuple[Size, ...], experts: tuple[Expert, ...]) -> Problems:
+    """Shares add up and no trained model lacks text."""
+    shares = data.shares
+    total = shares.base + shares.train + shares.heldout
+    if abs(total - 1) > 1e-9:
+        yield f"data.shares = {total:g} in all: base + train + heldout must be 1"
+    if any(size.architecture for size in sizes) and shares.base == 0 and data.generic_share < 1:
+        yield "data.shares.base = 0: bases are pre-trained here and need a share above 0"
+    if shares.train == 0 and any(e.name not in size.experts for size in sizes for e in experts):
+        yield "data.shares.train = 0: experts are trained here and need a share above 0"
+
+
+def check_tokenizer(tokenizer: Tokenizer, sizes: tuple[Size, ...]) -> Problems:
+    """One origin; a given base needs its own tokenizer."""
+    if (tokenizer.vocab_size is None) == (tokenizer.path is None):
+        yield "tokenizer: give either `vocab_size` (train one) or `path` (use one)"
+    if tokenizer.path is None and any(size.base for size in sizes):
+        yield "tokenizer.path: is missing; a given `base` needs its own tokenizer, name its folder"
+
+
+def check_design(
+    design: tuple[DesignPart, ...], sizes: tuple[Size, ...], experts: tuple[Expert, ...]
+) -> Problems:
+    """Every k is within the pool."""
+    parts = [(f"design[{i}]", part) for i, part in enumerate(design)]
+    for index, size in enumerate(sizes):
+        parts += [(f"sizes[{index}].design[{i}]", part) for i, part in enumerate(size.design or ())]
+    for key, part in parts:
+        for k in part.k or ():
+            if k > len(experts):
+                yield f"{key}.k = {k}: allowed 1 to {len(experts)}, the number of experts"
+        yield from _repeated(f"{key}.k", [str(k) for k in part.k or ()])
+
+
+def check_methods(methods: tuple[Method, ...]) -> Problems:
+    """Labels are unique."""
+    yield from _repeated("methods.label", [method.label for method in methods])
+
+
+def check_laws(laws: Laws, experts: tuple[Expert, ...]) -> Problems:
+    """Three different k of the pool make the forecast."""
+    if len(set(laws.forecast_k)) < 3 or not all(1 <= k <= len(experts) for k in laws.forecast_k):
+        yield (
+            f"laws.forecast_k = {list(laws.forecast_k)}: must be three different k "
+            f"between 1 and {len(experts)}"
+        )
+
+
+CHECKS: tuple[Callable[..., Problems], ...] = (
+    check_domains,
+    check_experts,
+    check_sizes,
+    check_architectures,
+    check_lengths,
+    check_data,
+    check_tokenizer,
+    check_design,
+    check_methods,
+    check_laws,
+)
+
+
+def cross_section_problems(sections: Mapping[str, Any]) -> list[str]:
+    """Run every check whose sections are all valid.
+
+    Parameters
+    ----------
+    sections : mapping of str to section
+        Valid sections by their key in the config.
+
+    Returns
+    -------
+    list of str
+        One line per problem, key first.
+    """
+    problems: list[str] = []
+    for check in CHECKS:
+        needs = [name for name in check.__annotations__ if name != "return"]
+        if all(name in sections for name in needs):
+            problems += check(**{name: sections[name] for name in needs})
+    return problems

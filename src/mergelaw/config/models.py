@@ -1,0 +1,101 @@
+"""Config of models: the sizes of a study, its expert pool, and how they are trained."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from mergelaw.config.base import Name, Section
+from mergelaw.config.design import DesignPart
+
+
+class Architecture(Section):
+    """A Qwen2 model to pre-train from scratch; embeddings are tied."""
+
+    hidden_size: int = Field(gt=0, description="Width of the residual stream.")
+    layers: int = Field(gt=0, description="Number of transformer layers.")
+    heads: int = Field(gt=0, description="Attention heads; must divide `hidden_size`.")
+    kv_heads: int = Field(gt=0, description="Key/value heads; must divide `heads`.")
+    intermediate_size: int = Field(gt=0, description="Width of the feed-forward layer.")
+    context: int = Field(128, gt=1, description="Longest sequence in tokens.")
+    rope_theta: float = Field(1e4, gt=0, description="Base of the rotary position encoding.")
+    initializer_range: float = Field(
+        0.02, gt=0, description="Standard deviation of initial weights."
+    )
+
+
+class Size(Section):
+    """One base model: pre-trained here (`architecture`) or given (`base`)."""
+
+    name: Name = Field(description="The size's name in tables, figures and paths.")
+    architecture: Architecture | None = Field(None, description="Pre-train this model as the base.")
+    base: str | None = Field(None, description="Folder of a checkpoint to use as the base.")
+    experts: dict[str, str] = Field(
+        {}, description="Folders of finished experts by name; the others are trained here."
+    )
+    design: tuple[DesignPart, ...] | None = Field(
+        None, description="Subsets of this size, where they differ from the study's `design`."
+    )
+
+
+class Expert(Section):
+    """A member of the pool that subsets are drawn from."""
+
+    name: Name = Field(description="The expert's name in tables, figures and paths.")
+    domain: Name | None = Field(
+        None, description="Home domain: what it is trained on here, and what 'own' means for it."
+    )
+
+
+class BaseTraining(Section):
+    """Pre-training of ladder bases on packed plain text (AdamW, warm-up, cosine to a tenth)."""
+
+    steps: int = Field(250, gt=0, description="Optimizer steps.")
+    batch_rows: int = Field(32, gt=0, description="Sequences of `context` tokens a step.")
+    learning_rate: float = Field(1e-2, gt=0, description="Peak rate at `learning_rate_width`.")
+    learning_rate_width: int | None = Field(
+        64,
+        gt=0,
+        description="Width at which the rate holds; it scales with width/hidden_size. Null: fixed.",
+    )
+    warmup_share: float = Field(0.1, ge=0, lt=1, description="Share of steps with a rising rate.")
+    betas: tuple[float, float] = Field((0.9, 0.98), description="AdamW's moment decays.")
+    weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay.")
+    clip_norm: float = Field(1.0, gt=0, description="Largest gradient norm of a step.")
+
+
+class ExpertTraining(BaseTraining):
+    """Supervised fine-tuning of experts: loss on the response only, no attention across items."""
+
+    steps: int = Field(40, gt=0, description="Optimizer steps.")
+    batch_rows: int = Field(16, gt=0, description="Items a step.")
+    learning_rate: float = Field(1e-3, gt=0, description="Peak rate at `learning_rate_width`.")
+    betas: tuple[float, float] = Field((0.9, 0.99), description="AdamW's moment decays.")
+    max_length: int = Field(
+        128, gt=1, description="Longest item in tokens; longer ones are cut and counted."
+    )
+
+
+class Training(Section):
+    """Settings of everything that the study trains."""
+
+    base: BaseTraining = Field(BaseTraining(), description="Pre-training of ladder bases.")
+    expert: ExpertTraining = Field(ExpertTraining(), description="Fine-tuning of experts.")
+
+
+class Evaluation(Section):
+    """What every merge is scored on, and how."""
+
+    tokens_per_domain: int = Field(
+        256, gt=0, description="Held-out items are drawn until they hold this many tokens."
+    )
+    max_length: int = Field(
+        128, gt=1, description="Longest item in tokens; longer ones are cut and counted."
+    )
+    scored: Literal["response", "all"] = Field(
+        "response", description="Tokens that count: the response's, or all but the first."
+    )
+    batch_tokens: int = Field(
+        4096,
+        gt=0,
+        description="Padded tokens of one forward pass; changes speed, never the result.",
+    )

@@ -1,0 +1,99 @@
+"""The study: everything that decides its numbers, in one frozen object."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from mergelaw.config.base import Name, Section
+from mergelaw.config.data import Data, Domain, Tokenizer
+from mergelaw.config.design import DesignPart
+from mergelaw.config.methods import Method
+from mergelaw.config.models import Evaluation, Expert, Size, Training
+
+
+class Laws(Section):
+    """How the scaling laws are fitted and checked."""
+
+    n_params: Literal["nonembedding", "total"] = Field(
+        "total", description="Which parameter count is N in the laws."
+    )
+    resamples: int = Field(
+        200, ge=20, description="Resamples of the items for token standard errors."
+    )
+    forecast_k: tuple[int, int, int] = Field(
+        (1, 2, 4), description="The three k that the forecast is made from."
+    )
+    heldout_k: int = Field(
+        6, ge=4, description="Held-out check: fit below this k, predict from it on."
+    )
+
+
+class Study(Section):
+    """A merging study: experts, sizes, methods and subsets, and how they are scored."""
+
+    name: Name = Field(description="The study's name and its folder under `results/`.")
+    notes: tuple[str, ...] = Field((), description="Remarks of its authors, printed in the report.")
+    seed: int = Field(
+        0,
+        ge=0,
+        lt=2**32,
+        description="Seed of everything drawn; a seed above 0 has a folder `seed{n}` of its own.",
+    )
+    mask_seeds: tuple[int, ...] = Field(
+        (0,), min_length=1, description="Seeds of DARE's masks; each repeats every DARE merge."
+    )
+    accumulate: Literal["float32", "sequential_bfloat16"] = Field(
+        "float32", description="Arithmetic of the sum over experts; bfloat16 is for order studies."
+    )
+    dtype: Literal["float32", "bfloat16"] = Field(
+        "float32", description="Type of merged weights and of the forward pass."
+    )
+    data_folder: str = Field(".", description="Folder that relative `files` of domains start from.")
+    domains: tuple[Domain, ...] = Field(min_length=1, description="Evaluation domains.")
+    experts: tuple[Expert, ...] = Field(min_length=2, description="The pool of experts.")
+    data: Data = Field(description="Split of items; pre-training text.")
+    tokenizer: Tokenizer = Field(description="The study's tokenizer.")
+    sizes: tuple[Size, ...] = Field(min_length=1, description="Base models, smallest first.")
+    methods: tuple[Method, ...] = Field(min_length=1, description="Merging methods.")
+    design: tuple[DesignPart, ...] = Field(
+        min_length=1, description="Which subsets are merged; append a part to grow a study."
+    )
+    training: Training = Field(Training(), description="Training of bases and experts.")
+    evaluation: Evaluation = Field(Evaluation(), description="Scoring of merges.")
+    laws: Laws = Field(Laws(), description="Fits and their checks.")
+
+    @property
+    def expert_names(self) -> tuple[str, ...]:
+        """Names of the pool, in the config's order."""
+        return tuple(expert.name for expert in self.experts)
+
+    @property
+    def domain_names(self) -> tuple[str, ...]:
+        """Names of the evaluation domains, in the config's order."""
+        return tuple(domain.name for domain in self.domains)
+
+    @property
+    def size_names(self) -> tuple[str, ...]:
+        """Names of the sizes, in the config's order."""
+        return tuple(size.name for size in self.sizes)
+
+    @property
+    def method_labels(self) -> tuple[str, ...]:
+        """Labels of the methods, in the config's order."""
+        return tuple(method.label for method in self.methods)
+
+    def size(self, name: str) -> Size:
+        """Return the size called `name`."""
+        return self.sizes[self.size_names.index(name)]
+
+    def method(self, label: str) -> Method:
+        """Return the method entry with this label."""
+        return self.methods[self.method_labels.index(label)]
+
+    def domain(self, name: str) -> Domain:
+        """Return the domain called `name`."""
+        return self.domains[self.domain_names.index(name)]
+
+    def expert(self, name: str) -> Expert:
+        """Return the expert called `name`."""
+        return self.experts[self.expert_names.index(name)]

@@ -1,0 +1,30 @@
+"""What a job cost: wall and CPU time, peak memory, device, tokens; one cost.json per job."""
+
+import resource
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from mergelaw.files import write_json
+
+
+@contextmanager
+def cost_report(path: Path, **facts: Any) -> Iterator[dict[str, Any]]:
+    """Measure the block and write `path` when it succeeds.
+
+    Parameters
+    ----------
+    path : Path
+        The cost.json to write.
+    **facts
+        Further entries, such as `stage` and `n_tokens`; the block may add to the yielded dict.
+    """
+    report = dict(facts)
+    wall, cpu = time.perf_counter(), time.process_time()
+    yield report
+    report["wall_seconds"] = round(time.perf_counter() - wall, 3)
+    report["cpu_seconds"] = round(time.process_time() - cpu, 3)
+    report["peak_memory_bytes"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    write_json(path, report)

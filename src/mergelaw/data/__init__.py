@@ -1,0 +1,1 @@
+"""Text of a study: procedural domains, files, data sets; the tokenizer and the one encoder."""

@@ -1,0 +1,109 @@
+"""Items of a domain and their split: one problem text is on one side only.
+
+The split is a function of the text and the study's seed, never of the order of drawing, so that
+it is itself the filter against leaks: whatever repeats falls on the same side everywhere.
+"""
+
+import hashlib
+import random
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from mergelaw.config import Study
+from mergelaw.config.data import DatasetsSource, FilesSource, ProceduralSource, Shares
+from mergelaw.data.domains import generate
+from mergelaw.data.domains.problem import Problem
+from mergelaw.data.records import Message, read_dataset, read_files, to_messages
+from mergelaw.errors import DataError
+from mergelaw.tables import ITEMS
+
+SPLITS = ("base", "train", "heldout")
+
+
+def domain_items(study: Study, domain: str) -> pl.DataFrame:
+    """Return all items of a domain with their split.
+
+    Parameters
+    ----------
+    study : Study
+        The study; its seed decides drawn problems and the split.
+    domain : str
+        Name of the domain.
+
+    Returns
+    -------
+    polars.DataFrame
+        Columns of `mergelaw.tables.ITEMS`; each problem text once.
+
+    Raises
+    ------
+    DataError
+        If the source cannot be read, or a split that has a share stays empty.
+    """
+    rows: dict[str, dict[str, Any]] = {}
+    for messages, plain in _source_items(study, domain):
+        problem = "\n".join(m["content"] for m in messages[:-1]) or plain
+        item_id = text_digest(problem)
+        split = split_of(item_id, study.data.shares, study.seed)
+        rows.setdefault(
+            item_id, {"item_id": item_id, "split": split, "messages": messages, "plain": plain}
+        )
+    frame = pl.DataFrame(list(rows.values()), schema=dict(ITEMS))
+    _check_splits(frame, study.data.shares, domain)
+    return frame
+
+
+def text_digest(text: str) -> str:
+    """Return 32 hexadecimal digits of a text's SHA-256, blind to case and white space."""
+    normal = re.sub(r"\s+", " ", text).strip().casefold()
+    return hashlib.sha256(normal.encode()).hexdigest()[:32]
+
+
+def split_of(item_id: str, shares: Shares, seed: int) -> str:
+    """Return the side of an item: a uniform number from its digest, cut at the shares."""
+    number = hashlib.sha256(f"{seed}/{item_id}".encode()).digest()[:8]
+    position = int.from_bytes(number) / 2**64
+    if position < shares.base:
+        return "base"
+    return "train" if position < shares.base + shares.train else "heldout"
+
+
+def _source_items(study: Study, domain: str) -> Iterator[tuple[list[Message], str]]:
+    source = study.domain(domain).source
+    match source:
+        case ProceduralSource():
+            generator = random.Random(f"{study.seed}/{domain}")
+            for problem in generate(source.generator, generator, source.items):
+                yield _chat(problem), _plain(problem)
+        case FilesSource():
+            for place, record in read_files(source, Path(study.data_folder)):
+                yield to_messages(record, source.fields, place)
+        case DatasetsSource():
+            for place, record in read_dataset(source):
+                yield to_messages(record, source.fields, place)
+
+
+def _chat(problem: Problem) -> list[Message]:
+    return [
+        {"role": "user", "content": problem.prompt},
+        {"role": "assistant", "content": problem.response},
+    ]
+
+
+def _plain(problem: Problem) -> str:
+    """Write a problem as running text, without the marks of the chat format."""
+    return f"Problem. {problem.prompt} Solution. {'. '.join(problem.steps)}. Hence {problem.answer}."
+
+
+def _check_splits(frame: pl.DataFrame, shares: Shares, domain: str) -> None:
+    counts = dict(frame.group_by("split").len().iter_rows())
+    empty = [name for name in SPLITS if getattr(shares, name) > 0 and not counts.get(name)]
+    if empty:
+        raise DataError(
+            f"domain {domain!r}: {frame.height} distinct items leave split "
+            f"{' and '.join(empty)} empty; give more items or another data.shares"
+        )

@@ -1,0 +1,155 @@
+"""Which subsets of the expert pool are merged, and how they are cut into chunks.
+
+A pure function of the config, so that the DAG is static. A part of a design only ever grows at its
+end, and each part is chunked on its own: appending a part adds chunks and touches none.
+"""
+
+import itertools
+import math
+import random
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+from mergelaw.config import Study
+from mergelaw.config.design import DesignPart, ExhaustivePart, PermutationPart, UniformPart
+
+BASE = "base"
+"""Name of the empty subset: the base model itself, k = 0."""
+
+
+@dataclass(frozen=True)
+class Subset:
+    """Experts that are merged together, sorted by name."""
+
+    experts: tuple[str, ...]
+
+    @property
+    def k(self) -> int:
+        """Number of experts merged."""
+        return len(self.experts)
+
+    @property
+    def name(self) -> str:
+        """The experts' names joined by '+', or 'base'."""
+        return "+".join(self.experts) or BASE
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """The subsets that one job merges and scores."""
+
+    index: int
+    subsets: tuple[Subset, ...]
+
+
+def chunks(study: Study, size: str) -> tuple[Chunk, ...]:
+    """Return the chunks of one size; the first subset of the first chunk is the base.
+
+    Parameters
+    ----------
+    study : Study
+        The study; its seed decides every random draw.
+    size : str
+        Name of the size.
+
+    Returns
+    -------
+    tuple of Chunk
+        In order of `index`; no subset occurs twice.
+    """
+    return _chunks(study.size(size).design or study.design, study.expert_names, study.seed)
+
+
+def subsets(study: Study, size: str) -> Iterator[Subset]:
+    """Yield all subsets of one size, the base first."""
+    for chunk in chunks(study, size):
+        yield from chunk.subsets
+
+
+@lru_cache(maxsize=64)
+def _chunks(parts: tuple[DesignPart, ...], pool: tuple[str, ...], seed: int) -> tuple[Chunk, ...]:
+    seen: set[Subset] = set()
+    result: list[Chunk] = []
+    for position, part in enumerate(parts):
+        drawn = [Subset(())] if position == 0 else []
+        drawn += [subset for subset in _draw(part, pool, seed) if subset not in seen]
+        fresh = list(dict.fromkeys(drawn))
+        seen.update(fresh)
+        for start in range(0, len(fresh), part.chunk_size):
+            result.append(Chunk(len(result), tuple(fresh[start : start + part.chunk_size])))
+    return tuple(result)
+
+
+def _draw(part: DesignPart, pool: Sequence[str], seed: int) -> Iterator[Subset]:
+    ks = part.k or tuple(range(1, len(pool) + 1))
+    match part:
+        case ExhaustivePart():
+            return exhaustive(pool, ks if part.k else None)
+        case UniformPart():
+            return uniform(pool, ks, part.subsets_per_k, seed)
+        case PermutationPart():
+            return prefixes(permutations(pool, part.permutations, part.candidates, seed), ks)
+
+
+def exhaustive(pool: Sequence[str], ks: Sequence[int] | None = None) -> Iterator[Subset]:
+    """Yield every subset of the pool.
+
+    Without `ks` the order is binary counting, so that a new expert at the pool's end appends. With
+    `ks` the subsets of the first k come first, so that a new k at the list's end appends.
+    """
+    if ks is None:
+        for bits in range(1, 2 ** len(pool)):
+            yield _subset(name for i, name in enumerate(pool) if bits >> i & 1)
+    else:
+        for k in ks:
+            members = itertools.combinations(range(len(pool)), k)
+            for chosen in sorted(members, key=lambda indices: indices[::-1]):
+                yield _subset(pool[i] for i in chosen)
+
+
+def uniform(pool: Sequence[str], ks: Sequence[int], per_k: int, seed: int) -> Iterator[Subset]:
+    """Yield `per_k` subsets at each k, drawn without replacement; a larger `per_k` appends."""
+    draws = [_distinct(pool, k, min(per_k, math.comb(len(pool), k)), seed) for k in ks]
+    for round_ in itertools.zip_longest(*draws):
+        yield from (subset for subset in round_ if subset is not None)
+
+
+def _distinct(pool: Sequence[str], k: int, count: int, seed: int) -> list[Subset]:
+    """Draw distinct k-subsets one after the other, so that a longer draw extends a shorter one."""
+    generator = random.Random(f"{seed}/uniform/{k}")
+    drawn: dict[Subset, None] = {}
+    while len(drawn) < count:
+        drawn[_subset(generator.sample(list(pool), k))] = None
+    return list(drawn)
+
+
+def permutations(
+    pool: Sequence[str], count: int, candidates: int, seed: int
+) -> list[tuple[str, ...]]:
+    """Draw permutations far apart: the paper's Algorithm 1.
+
+    The first is random and the second its reverse; each further one is the candidate whose smallest
+    Hamming distance to those chosen is largest (Wang et al., arXiv 2509.24244, Algorithm 1).
+    """
+    generator = random.Random(f"{seed}/permutations")
+    first = tuple(generator.sample(list(pool), len(pool)))
+    chosen = [first, first[::-1]]
+    while len(chosen) < count:
+        tried = [tuple(generator.sample(list(pool), len(pool))) for _ in range(candidates)]
+        chosen.append(max(tried, key=lambda p: min(_hamming(p, q) for q in chosen)))
+    return chosen[:count]
+
+
+def prefixes(orders: Sequence[tuple[str, ...]], ks: Sequence[int]) -> Iterator[Subset]:
+    """Yield the first k of each permutation, permutation by permutation."""
+    for order in orders:
+        yield from (_subset(order[:k]) for k in ks)
+
+
+def _hamming(a: Sequence[str], b: Sequence[str]) -> int:
+    return sum(x != y for x, y in zip(a, b, strict=True))
+
+
+def _subset(names: Iterator[str] | Sequence[str]) -> Subset:
+    return Subset(tuple(sorted(names)))

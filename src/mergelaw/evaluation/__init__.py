@@ -1,0 +1,1 @@
+"""Token cross-entropy: prepared shards, batches and the exact loss."""

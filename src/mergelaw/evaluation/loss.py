@@ -1,0 +1,121 @@
+"""Exact token cross-entropy of a causal language model: sums and counts, divided by nobody here."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from mergelaw.data.encode import Encoded
+
+CHUNK_ROWS = 2048
+"""Scored positions whose logits are held at once."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Items padded at the right to one length.
+
+    Padding is at the right, so that a causal model never attends to it and no mask is needed.
+
+    Attributes
+    ----------
+    input_ids : int64 tensor, shape (items, length)
+    positions : int64 tensor, shape (scored,)
+        Flat positions whose next token is scored.
+    targets : int64 tensor, shape (scored,)
+        The scored tokens.
+    items : int64 tensor, shape (scored,)
+        Item of each scored token.
+    """
+
+    input_ids: Tensor
+    positions: Tensor
+    targets: Tensor
+    items: Tensor
+
+
+def make_batches(
+    items: Sequence[Encoded], batch_tokens: int, device: torch.device | str = "cpu"
+) -> tuple[Batch, ...]:
+    """Group items of like length into batches of at most `batch_tokens` padded tokens.
+
+    Parameters
+    ----------
+    items : sequence of Encoded
+        Items; their index is the item number in the batches.
+    batch_tokens : int
+        Padded tokens of a batch; a longer single item is a batch of its own.
+    """
+    order = sorted(range(len(items)), key=lambda i: -len(items[i].input_ids))
+    groups: list[list[int]] = []
+    for index in order:
+        longest = len(items[groups[-1][0]].input_ids) if groups else 0
+        if groups and longest * (len(groups[-1]) + 1) <= batch_tokens:
+            groups[-1].append(index)
+        else:
+            groups.append([index])
+    return tuple(_collate(items, group, device) for group in groups)
+
+
+def _collate(items: Sequence[Encoded], group: Sequence[int], device: torch.device | str) -> Batch:
+    length = max(len(items[i].input_ids) for i in group)
+    ids = np.zeros((len(group), length), dtype=np.int64)
+    scored = np.zeros((len(group), length), dtype=bool)
+    for row, index in enumerate(group):
+        ids[row, : len(items[index].input_ids)] = items[index].input_ids
+        scored[row, : len(items[index].scored)] = items[index].scored
+    rows, columns = np.nonzero(scored)
+    tensors = (ids, rows * length + columns - 1, ids[rows, columns], np.asarray(group)[rows])
+    return Batch(*(torch.from_numpy(array).to(device) for array in tensors))
+
+
+@torch.inference_mode()
+def item_nll(model: Any, batches: Sequence[Batch], n_items: int) -> NDArray[np.float64]:
+    """Return the summed negative log-likelihood of every item's scored tokens.
+
+    Parameters
+    ----------
+    model : transformers causal language model
+        In evaluation mode; its backbone is `model.base_model`, its head the output embeddings.
+    batches : sequence of Batch
+        From `make_batches`.
+    n_items : int
+        Number of items in all batches.
+
+    Returns
+    -------
+    float64 array, shape (n_items,)
+        Nats. logsumexp is taken in float32 whatever the model's type; sums over tokens in float64.
+    """
+    total = torch.zeros(n_items, dtype=torch.float64)
+    for batch in batches:
+        hidden = model.base_model(input_ids=batch.input_ids, use_cache=False).last_hidden_state
+        hidden = hidden.flatten(0, 1)[batch.positions]
+        nll = torch.cat(
+            [
+                token_nll(model, rows, targets)
+                for rows, targets in zip(
+                    torch.split(hidden, CHUNK_ROWS),
+                    torch.split(batch.targets, CHUNK_ROWS),
+                    strict=True,
+                )
+            ]
+        )
+        total.index_add_(0, batch.items.cpu(), nll.double().cpu())
+    return total.numpy()
+
+
+def token_nll(model: Any, hidden: Tensor, targets: Tensor) -> Tensor:
+    """Return -log p(target) of each row, in float32.
+
+    Parameters
+    ----------
+    hidden : tensor, shape (rows, hidden_size)
+    targets : int64 tensor, shape (rows,)
+    """
+    logits = model.get_output_embeddings()(hidden).float()
+    return torch.nn.functional.cross_entropy(logits, targets, reduction="none")

@@ -1,0 +1,123 @@
+"""Prepared evaluation text: the held-out items of one domain as tokens, in one safetensors file."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+from numpy.typing import NDArray
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from mergelaw.config.models import Evaluation
+from mergelaw.data.encode import Encoded, encode
+from mergelaw.errors import DataError
+from mergelaw.files import atomic_file
+
+
+@dataclass(frozen=True)
+class EvalShard:
+    """Tokens of one domain's evaluation items.
+
+    Attributes
+    ----------
+    domain : str
+        Name of the domain.
+    items : tuple of Encoded
+        The items, in the order of their digests; each has at least one scored token.
+    vocabulary : str
+        Digest of the tokenizer's vocabulary.
+    """
+
+    domain: str
+    items: tuple[Encoded, ...]
+    vocabulary: str
+
+    @property
+    def n_tokens(self) -> NDArray[np.int32]:
+        """Scored tokens of each item, shape (n_items,)."""
+        return np.asarray([item.scored.sum() for item in self.items], dtype=np.int32)
+
+
+def prepare_shard(
+    domain: str, items: pl.DataFrame, tokenizer: Any, settings: Evaluation, vocabulary: str
+) -> EvalShard:
+    """Encode held-out items, in the order of their digests, until they hold the token budget.
+
+    Parameters
+    ----------
+    domain : str
+        Name of the domain.
+    items : polars.DataFrame
+        All items of the domain (columns of `mergelaw.tables.ITEMS`).
+    tokenizer : transformers fast tokenizer
+        The study's tokenizer.
+    settings : Evaluation
+        Token budget, longest item, what is scored.
+    vocabulary : str
+        Digest of the tokenizer's vocabulary.
+
+    Raises
+    ------
+    DataError
+        If no item has a scored token within `max_length`.
+    """
+    encoded: list[Encoded] = []
+    budget = settings.tokens_per_domain
+    for row in items.filter(pl.col("split") == "heldout").sort("item_id").iter_rows(named=True):
+        item = encode(
+            tokenizer, row["messages"], row["plain"], settings.max_length, settings.scored
+        )
+        if budget <= 0:
+            break
+        if item.scored.any():
+            encoded.append(item)
+            budget -= len(item.input_ids)
+    if not encoded:
+        raise DataError(
+            f"domain {domain!r}: no held-out item has a scored token within "
+            f"evaluation.max_length = {settings.max_length}"
+        )
+    return EvalShard(domain, tuple(encoded), vocabulary)
+
+
+def write_shard(path: Path, shard: EvalShard) -> None:
+    """Write a shard atomically: `input_ids`, `scored`, `lengths`, `n_truncated`."""
+    tensors = {
+        "input_ids": np.concatenate([item.input_ids for item in shard.items]),
+        "scored": np.concatenate([item.scored for item in shard.items]),
+        "lengths": np.asarray([len(item.input_ids) for item in shard.items], dtype=np.int32),
+        "n_truncated": np.asarray([item.n_truncated for item in shard.items], dtype=np.int32),
+    }
+    with atomic_file(path) as part:
+        save_file(tensors, part, {"domain": shard.domain, "vocabulary": shard.vocabulary})
+
+
+def read_shard(path: Path) -> EvalShard:
+    """Read a shard.
+
+    Raises
+    ------
+    DataError
+        If the file is missing or broken.
+    """
+    try:
+        with safe_open(path, "numpy") as file:
+            ids, scored, lengths, cut = (
+                file.get_tensor(name) for name in ("input_ids", "scored", "lengths", "n_truncated")
+            )
+            metadata = file.metadata()
+    except (OSError, SafetensorError) as error:
+        raise DataError(f"{path}: is not a prepared shard ({error}); make it again") from error
+    ends = np.cumsum(lengths)[:-1]
+    parts = zip(np.split(ids, ends), np.split(scored, ends), cut.tolist(), strict=True)
+    return EvalShard(
+        metadata["domain"], tuple(Encoded(*part) for part in parts), metadata["vocabulary"]
+    )
+
+
+def truncated(shards: Sequence[EvalShard]) -> dict[str, int]:
+    """Return the tokens cut off at `max_length`, by domain."""
+    return {shard.domain: sum(item.n_truncated for item in shard.items) for shard in shards}

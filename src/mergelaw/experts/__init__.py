@@ -1,0 +1,1 @@
+"""Training: pre-training of ladder bases, supervised fine-tuning of experts."""

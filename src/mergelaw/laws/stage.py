@@ -1,0 +1,87 @@
+"""The laws stage: three commands that read tables, call the library and write tables."""
+
+import hashlib
+from collections.abc import Mapping
+from pathlib import Path
+
+import polars as pl
+
+from mergelaw.config import Study
+from mergelaw.files import write_json
+from mergelaw.laws import schemas
+from mergelaw.laws.analyses import gaps, returns, variances
+from mergelaw.laws.curves import curves, specialists
+from mergelaw.laws.estimates import estimate_all, fit_record, fit_table, prediction_table
+from mergelaw.laws.forecast import forecasts
+from mergelaw.laws.heldout import heldout
+from mergelaw.laws.rows import prepare, subset_losses
+from mergelaw.laws.synergy import synergy
+from mergelaw.paths import StudyPaths
+from mergelaw.provenance import provenance
+from mergelaw.tables import LOSSES, read_table, write_table
+
+
+def write_curves(study: Study, paths: StudyPaths) -> Path:
+    """Write curves.parquet and specialists.parquet from the table of losses.
+
+    Raises
+    ------
+    TableError
+        If the table of losses is missing, broken, incomplete or not the study's.
+    """
+    rows = prepare(read_table(paths.losses, LOSSES), study)
+    origin = _origin(study, "curves", paths.losses)
+    _write(paths, schemas.CURVES, curves(rows, study), origin)
+    return _write(paths, schemas.SPECIALISTS, specialists(rows, study), origin)
+
+
+def write_fits(study: Study, paths: StudyPaths) -> Path:
+    """Write fits.parquet, fits.json and predictions.parquet from the curves.
+
+    A curve with too few points is listed in fits.json under `refused`; the rest is fitted.
+    """
+    points = _read_curves(paths)
+    origin = _origin(study, "fits", paths.laws / schemas.CURVES.file)
+    estimates, refused = estimate_all(points)
+    predicted = prediction_table(estimates, points, len(study.experts))
+    _write(paths, schemas.PREDICTIONS, predicted, origin)
+    record = {
+        "provenance": dict(origin),
+        "fits": [fit_record(estimate) for estimate in estimates],
+        "refused": [refusal._asdict() for refusal in refused],
+    }
+    write_json(paths.laws / schemas.FITS_JSON, record)
+    return _write(paths, schemas.FITS, fit_table(estimates), origin)
+
+
+def write_analyses(study: Study, paths: StudyPaths) -> Path:
+    """Write the held-out checks, forecasts, variances, returns, gaps and synergies."""
+    points = _read_curves(paths)
+    losses = subset_losses(prepare(read_table(paths.losses, LOSSES), study))
+    origin = _origin(study, "analyses", paths.losses, paths.laws / schemas.CURVES.file)
+    _write(paths, schemas.HELDOUT, heldout(points, study), origin)
+    _write(paths, schemas.FORECAST, forecasts(points, study), origin)
+    _write(paths, schemas.VARIANCE, variances(points, study), origin)
+    _write(paths, schemas.RETURNS, returns(points, study), origin)
+    _write(paths, schemas.GAPS, gaps(points, study), origin)
+    return _write(paths, schemas.SYNERGY, synergy(losses, study), origin)
+
+
+def _read_curves(paths: StudyPaths) -> pl.DataFrame:
+    return read_table(paths.laws / schemas.CURVES.file, schemas.CURVES.schema)
+
+
+def _write(
+    paths: StudyPaths, table: schemas.Table, frame: pl.DataFrame, origin: Mapping[str, str]
+) -> Path:
+    path = paths.laws / table.file
+    write_table(path, frame, table.schema, table.key, origin)
+    return path
+
+
+def _origin(study: Study, job: str, *inputs: Path) -> dict[str, str]:
+    """Return the provenance of a job with a digest of the files that it read."""
+    content = hashlib.sha256()
+    for path in inputs:
+        content.update(path.read_bytes())
+    return provenance(study, "laws", job) | {"data_hash": content.hexdigest()[:16]}

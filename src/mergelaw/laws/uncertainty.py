@@ -1,0 +1,104 @@
+"""Token noise of curves: evaluation items resampled, the same draw for every merge of a domain."""
+
+import hashlib
+
+import numpy as np
+import polars as pl
+from scipy.sparse import csr_array
+
+from mergelaw.config import Study
+from mergelaw.errors import TableError
+from mergelaw.laws.forms import Array
+from mergelaw.laws.schemas import MACRO
+
+GROUP = ("size", "method", "k")
+
+
+def generator(seed: int, *names: str) -> np.random.Generator:
+    """Return a generator that depends on the seed and the names only, never on order."""
+    text = "\0".join((str(seed), *names))
+    return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big"))
+
+
+def token_errors(rows: pl.DataFrame, study: Study) -> pl.DataFrame:
+    """Return the standard error of each curve point from the choice of evaluation items.
+
+    The items of a domain are drawn with replacement `laws.resamples` times; each draw is applied
+    to all k, sizes and methods alike, because that noise is shared: it moves a curve as a whole
+    and says little about its shape. Domains are drawn independently.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        From `mergelaw.laws.rows.prepare`.
+
+    Returns
+    -------
+    polars.DataFrame
+        Columns size, method, k, domain (macro as well), token_se: standard deviation over the
+        draws of the mean loss over subsets; null where a domain has one item.
+    """
+    groups = rows.select(GROUP).unique(maintain_order=True)
+    draws = {
+        domain: _draws(rows.filter(pl.col("domain") == domain), groups, study, domain)
+        for domain in study.domain_names
+    }
+    draws[MACRO] = np.mean(list(draws.values()), axis=0)
+    errors = [
+        groups.with_columns(
+            domain=pl.lit(name),
+            token_se=pl.Series(values.std(axis=0, ddof=1)).fill_nan(None),
+        )
+        for name, values in draws.items()
+    ]
+    return pl.concat(errors)
+
+
+def resampled(nll: Array, n_tokens: Array, generator: np.random.Generator, count: int) -> Array:
+    """Return mean losses under `count` resamples of the items.
+
+    Parameters
+    ----------
+    nll, n_tokens : arrays, shape (groups, items)
+        Sums of nats and numbers of tokens.
+
+    Returns
+    -------
+    Array of shape (count, groups): NaN where there is one item, whose noise cannot be seen.
+    """
+    n_items = nll.shape[1]
+    if n_items < 2:
+        return np.full((count, len(nll)), np.nan)
+    times_drawn = generator.multinomial(n_items, np.full(n_items, 1 / n_items), size=count)
+    return (times_drawn @ nll.T) / (times_drawn @ n_tokens.T)
+
+
+def _draws(rows: pl.DataFrame, groups: pl.DataFrame, study: Study, domain: str) -> Array:
+    """Return the resampled mean losses of one domain, shape (resamples, groups)."""
+    nll, n_tokens = _items(rows, domain, "item_nll_sum"), _items(rows, domain, "item_n_tokens")
+    scored = (n_tokens > 0).all(axis=0)
+    nll, n_tokens = nll[:, scored], n_tokens[:, scored]
+    averaging = _averaging(rows, groups)
+    draw = generator(study.seed, "items", domain)
+    return resampled(averaging @ nll, averaging @ n_tokens, draw, study.laws.resamples)
+
+
+def _items(rows: pl.DataFrame, domain: str, column: str) -> Array:
+    """Return a list column as an array of shape (rows, items)."""
+    lengths = rows[column].list.len().unique()
+    if len(lengths) != 1:
+        raise TableError(f"rows of the domain {domain!r} have {sorted(lengths)} items in {column}")
+    return rows[column].list.to_array(lengths[0]).to_numpy()
+
+
+def _averaging(rows: pl.DataFrame, groups: pl.DataFrame) -> csr_array:
+    """Return the matrix that averages rows to groups: repeats of a subset first, then subsets."""
+    weighed = rows.select(
+        *GROUP,
+        weight=1 / (pl.len().over(*GROUP, "subset") * pl.col("subset").n_unique().over(*GROUP)),
+    )
+    indexed = weighed.join(
+        groups.with_row_index("group"), on=GROUP, how="left", maintain_order="left"
+    )
+    entries = indexed["group"].to_numpy(), np.arange(rows.height)
+    return csr_array((indexed["weight"].to_numpy(), entries), shape=(groups.height, rows.height))

@@ -1,0 +1,1 @@
+"""Merging: task vectors, pure tensor operators, and the methods made of them."""

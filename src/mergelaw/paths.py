@@ -1,0 +1,92 @@
+"""The results tree: one place that knows where every file of a study lies."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from mergelaw.config import Study
+from mergelaw.design import BASE
+
+
+@dataclass(frozen=True)
+class StudyPaths:
+    """Paths of one study, below `root`."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, study: Study) -> "StudyPaths":
+        """Return the tree of a study: `results/{name}`, and `seed{n}` below it for a seed n > 0."""
+        root = Path("results") / study.name
+        return cls(root / f"seed{study.seed}" if study.seed else root)
+
+    @property
+    def config(self) -> Path:
+        """The resolved config that every job reads."""
+        return self.root / "study.json"
+
+    @property
+    def subsets(self) -> Path:
+        """The subset list."""
+        return self.root / "design" / "subsets.parquet"
+
+    def items(self, domain: str) -> Path:
+        """Return the items of a domain, with their split."""
+        return self.root / "data" / "items" / f"{domain}.parquet"
+
+    @property
+    def tokenizer(self) -> Path:
+        """The study's tokenizer."""
+        return self.root / "data" / "tokenizer"
+
+    @property
+    def pretraining(self) -> Path:
+        """Tokens that ladder bases are pre-trained on."""
+        return self.root / "data" / "pretraining.safetensors"
+
+    def shard(self, domain: str) -> Path:
+        """Return the prepared evaluation shard of a domain."""
+        return self.root / "data" / "shards" / f"{domain}.safetensors"
+
+    def trained(self, size: str, expert: str) -> Path:
+        """Return the folder of a checkpoint that the study trains (`base` or an expert)."""
+        return self.root / "experts" / size / expert
+
+    def chunk(self, size: str, method: str, index: int) -> Path:
+        """Return the losses of one chunk of subsets."""
+        return self.root / "sweep" / size / method / f"{index}.parquet"
+
+    def chunk_cost(self, size: str, method: str, index: int) -> Path:
+        """Return the record of what a chunk's job cost."""
+        return self.root / "sweep" / size / method / f"{index}.cost.json"
+
+    @property
+    def losses(self) -> Path:
+        """All chunks' losses, checked to be complete."""
+        return self.root / "sweep" / "losses.parquet"
+
+    @property
+    def laws(self) -> Path:
+        """Folder of curves, fits and analyses."""
+        return self.root / "laws"
+
+    @property
+    def figures(self) -> Path:
+        """Folder of figures."""
+        return self.root / "report" / "figures"
+
+    @property
+    def page(self) -> Path:
+        """The report, one self-contained HTML file."""
+        return self.root / "report" / "report.html"
+
+
+def checkpoint(study: Study, paths: StudyPaths, size: str, expert: str) -> Path:
+    """Return the folder of a checkpoint: the one that the config names, else the trained one.
+
+    Parameters
+    ----------
+    expert : str
+        An expert of the pool, or `base`.
+    """
+    given = study.size(size).base if expert == BASE else study.size(size).experts.get(expert)
+    return Path(given) if given is not None else paths.trained(size, expert)

@@ -1,0 +1,168 @@
+"""What a result was made from: the slice of the config that its job read, versions, seed."""
+
+import hashlib
+import importlib.metadata
+import json
+from collections.abc import Callable
+from typing import Any
+
+from pydantic import BaseModel
+
+from mergelaw import __version__
+from mergelaw.config import Study
+from mergelaw.config.methods import DareMethod
+from mergelaw.design import chunks
+
+STAGE_VERSION = {"design": 1, "data": 1, "experts": 1, "sweep": 1, "laws": 1, "report": 1}
+"""Raised by hand when a stage's numbers change: results of an older version are then made again."""
+
+PACKAGES = ("torch", "transformers", "accelerate", "polars", "lmfit")
+
+
+def digest(value: object) -> str:
+    """Return 16 hexadecimal digits of the SHA-256 of a JSON-like value."""
+    text = json.dumps(value, sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def fingerprint(study: Study, stage: str, job: str, **targets: Any) -> str:
+    """Return the digest of everything in the config that decides one job's output.
+
+    Parameters
+    ----------
+    stage : str
+        A key of `STAGE_VERSION`.
+    job : str
+        A key of `SLICES`.
+    **targets
+        What the job's wildcards name: `domain`, `size`, `expert`, `method`, `chunk`.
+    """
+    return digest([STAGE_VERSION[stage], SLICES[job](study, **targets)])
+
+
+def provenance(study: Study, stage: str, job: str, **targets: Any) -> dict[str, str]:
+    """Return what a table says of its origin; no times, so that equal work is equal bytes."""
+    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
+    versions["mergelaw"] = __version__
+    return {
+        "study": study.name,
+        "seed": str(study.seed),
+        "stage": stage,
+        "stage_version": str(STAGE_VERSION[stage]),
+        "slice": fingerprint(study, stage, job, **targets),
+        "versions": json.dumps(versions, sort_keys=True),
+    }
+
+
+def _dump(section: BaseModel) -> dict[str, Any]:
+    return section.model_dump(mode="json")
+
+
+def _data(study: Study) -> dict[str, Any]:
+    return {"seed": study.seed, "data": _dump(study.data), "folder": study.data_folder}
+
+
+def _items(study: Study, domain: str) -> dict[str, Any]:
+    return {"source": _dump(study.domain(domain).source), **_data(study)}
+
+
+def _tokenizer(study: Study) -> dict[str, Any]:
+    return {"tokenizer": _dump(study.tokenizer), "domains": study.domain_names, **_data(study)}
+
+
+def _masks(study: Study, method: str) -> list[Any]:
+    """Seeds, where the method draws masks."""
+    drawn = isinstance(study.method(method), DareMethod)
+    return [study.seed, study.mask_seeds] if drawn else []
+
+
+def _pretraining(study: Study) -> dict[str, Any]:
+    contexts = {size.architecture.context for size in study.sizes if size.architecture}
+    training = study.training.base
+    rows = training.steps * training.batch_rows
+    return {
+        "n_tokens": rows * max(contexts, default=0),
+        "domains": study.domain_names,
+        **_data(study),
+    }
+
+
+def _shards(study: Study) -> dict[str, Any]:
+    evaluation = _dump(study.evaluation) | {"batch_tokens": None}
+    return {"evaluation": evaluation, "domains": study.domain_names}
+
+
+def _base(study: Study, size: str) -> dict[str, Any]:
+    architecture = study.size(size).architecture
+    return {
+        "architecture": architecture and _dump(architecture),
+        "training": _dump(study.training.base),
+        "seed": study.seed,
+    }
+
+
+def _expert(study: Study, size: str, expert: str) -> dict[str, Any]:
+    return {
+        "expert": _dump(study.expert(expert)),
+        "training": _dump(study.training.expert),
+        "seed": study.seed,
+    }
+
+
+def _chunk(study: Study, size: str, method: str, chunk: int | str) -> dict[str, Any]:
+    return {
+        "method": _dump(study.method(method)),
+        "subsets": [subset.name for subset in chunks(study, size)[int(chunk)].subsets],
+        "domains": study.domain_names,
+        "checkpoints": [study.size(size).base, study.size(size).experts],
+        "arithmetic": [study.dtype, study.accumulate, *_masks(study, method)],
+    }
+
+
+def _laws(study: Study) -> dict[str, Any]:
+    return {
+        "laws": _dump(study.laws),
+        "seed": study.seed,
+        "experts": [_dump(expert) for expert in study.experts],
+        "domains": study.domain_names,
+        "methods": [_dump(method) for method in study.methods],
+    }
+
+
+def _design(study: Study) -> dict[str, Any]:
+    subsets = {size: [c.subsets for c in chunks(study, size)] for size in study.size_names}
+    return {
+        size: [[subset.name for subset in chunk] for chunk in parts]
+        for size, parts in subsets.items()
+    }
+
+
+def _losses(study: Study) -> dict[str, Any]:
+    return {"design": _design(study), "cells": [study.method_labels, study.domain_names]}
+
+
+def _figure(study: Study, figure: str) -> dict[str, Any]:
+    return {"figure": figure, "sizes": study.size_names, **_laws(study)}
+
+
+def _page(study: Study) -> dict[str, Any]:
+    return _dump(study) | {"evaluation": _dump(study.evaluation) | {"batch_tokens": None}}
+
+
+SLICES: dict[str, Callable[..., dict[str, Any]]] = {
+    "design": _design,
+    "items": _items,
+    "tokenizer": _tokenizer,
+    "pretraining": _pretraining,
+    "shards": _shards,
+    "base": _base,
+    "expert": _expert,
+    "chunk": _chunk,
+    "losses": _losses,
+    "curves": _laws,
+    "fits": _laws,
+    "analyses": _laws,
+    "figure": _figure,
+    "page": _page,
+}
+"""What each job reads of the config, by the name of its rule."""

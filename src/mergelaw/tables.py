@@ -1,0 +1,136 @@
+"""Tables on disk: parquet with a checked schema, unique keys, finite numbers and provenance."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import polars as pl
+
+from mergelaw.errors import TableError, listing
+from mergelaw.files import atomic_file
+
+Schema = Mapping[str, pl.DataType | type[pl.DataType]]
+
+ITEMS: Schema = {
+    "item_id": pl.String,  # digest of the problem text
+    "split": pl.String,  # base, train or heldout
+    "messages": pl.List(pl.Struct({"role": pl.String, "content": pl.String})),  # empty: plain text
+    "plain": pl.String,  # the item as a document
+}
+ITEMS_KEY = ("item_id",)
+
+SUBSETS: Schema = {
+    "size": pl.String,
+    "subset": pl.String,
+    "k": pl.Int8,
+    "experts": pl.List(pl.String),
+    "chunk": pl.Int32,
+}
+SUBSETS_KEY = ("size", "subset")
+
+LOSSES: Schema = {
+    "size": pl.String,
+    "n_params_total": pl.Int64,
+    "n_params_nonembedding": pl.Int64,
+    "method": pl.String,
+    "subset": pl.String,
+    "k": pl.Int8,
+    "order": pl.String,  # the experts in the order of summation
+    "mask_seed": pl.Int64,
+    "accumulate": pl.String,
+    "domain": pl.String,
+    "nll_sum": pl.Float64,  # nats
+    "n_tokens": pl.Int64,
+    "item_nll_sum": pl.List(pl.Float64),  # nats, one entry per evaluation item
+    "item_n_tokens": pl.List(pl.Int32),
+}
+LOSSES_KEY = ("size", "method", "order", "mask_seed", "accumulate", "domain")
+
+
+def write_table(
+    path: Path,
+    frame: pl.DataFrame,
+    schema: Schema,
+    key: Sequence[str],
+    provenance: Mapping[str, str],
+) -> None:
+    """Check a table and write it atomically as parquet.
+
+    Parameters
+    ----------
+    path : Path
+        Where the table goes.
+    frame : polars.DataFrame
+        The rows; columns in any order.
+    schema : mapping of str to polars type
+        Columns and types; extra and missing columns are errors.
+    key : sequence of str
+        Columns that together name a row.
+    provenance : mapping of str to str
+        Stored in the file's metadata.
+
+    Raises
+    ------
+    TableError
+        If a column is wrong, a key occurs twice, or a number is NaN or infinite.
+    """
+    check_schema(frame, schema, path)
+    problems = _duplicate_keys(frame, key) + _non_finite(frame)
+    if problems:
+        raise TableError(listing(f"{path}", problems))
+    with atomic_file(path) as part:
+        frame.select(list(schema)).write_parquet(part, metadata=dict(provenance))
+
+
+def read_table(path: Path, schema: Schema) -> pl.DataFrame:
+    """Read a table written by `write_table`.
+
+    Raises
+    ------
+    TableError
+        If the file is missing or broken, or has other columns than `schema`.
+    """
+    try:
+        frame = pl.read_parquet(path)
+    except FileNotFoundError:
+        raise TableError(f"{path}: is missing; make it first") from None
+    except (pl.exceptions.PolarsError, OSError) as error:
+        raise TableError(f"{path}: is not a readable parquet file ({error})") from error
+    check_schema(frame, schema, path)
+    return frame
+
+
+def read_provenance(path: Path) -> dict[str, str]:
+    """Return the metadata that `write_table` stored."""
+    return {k: v for k, v in pl.read_parquet_metadata(path).items() if k != "ARROW:schema"}
+
+
+def check_schema(frame: pl.DataFrame, schema: Schema, origin: Path) -> None:
+    """Raise a `TableError` that names every missing, extra and wrongly typed column."""
+    problems = [f"lacks column {name!r}" for name in schema if name not in frame.columns]
+    problems += [f"has an unknown column {name!r}" for name in frame.columns if name not in schema]
+    problems += [
+        f"column {name!r} is {frame.schema[name]}, not {dtype}"
+        for name, dtype in schema.items()
+        if name in frame.columns and frame.schema[name] != dtype
+    ]
+    if problems:
+        raise TableError(listing(f"{origin}", problems))
+
+
+def _duplicate_keys(frame: pl.DataFrame, key: Sequence[str]) -> list[str]:
+    repeated = frame.group_by(list(key)).len().filter(pl.col("len") > 1).sort(list(key))
+    return [
+        f"{row.pop('len')} rows for " + ", ".join(f"{k}={v}" for k, v in row.items())
+        for row in repeated.head(10).to_dicts()
+    ]
+
+
+def _non_finite(frame: pl.DataFrame) -> list[str]:
+    floats = [name for name, dtype in frame.schema.items() if dtype.is_float()]
+    lists = [n for n, d in frame.schema.items() if isinstance(d, pl.List) and d.inner.is_float()]
+    finite = [pl.col(name).is_finite().all() for name in floats]
+    finite += [pl.col(name).explode().is_finite().all().alias(name) for name in lists]
+    row = frame.select(finite).row(0, named=True) if finite else {}
+    return [
+        f"column {name!r} has a NaN or infinite number" for name, good in row.items() if not good
+    ]

@@ -1,0 +1,97 @@
+"""The layers of the architecture: who may import whom, and what a light import must not load."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import mergelaw
+
+SOURCE = Path(mergelaw.__file__).parent
+HEAVY = {"torch", "transformers", "accelerate", "lmfit", "scipy", "matplotlib", "seaborn", "snakemake",
+         "datasets", "tokenizers"}
+LIGHT = {"config", "errors", "files", "tables", "design", "paths", "provenance", "planned", "progress",
+         "costs"}
+MAY_IMPORT = {
+    "errors": set(),
+    "files": {"errors"},
+    **dict.fromkeys(LIGHT - {"errors", "files"}, LIGHT),
+    "data": LIGHT,
+    "experts": LIGHT | {"data"},
+    "merging": LIGHT | {"data"},
+    "evaluation": LIGHT | {"data"},
+    "laws": LIGHT | {"data"},
+    "sweep": LIGHT | {"data", "experts", "merging", "evaluation", "laws"},
+    "theory": LIGHT | {"data", "merging", "evaluation", "laws", "sweep"},
+    "planning": LIGHT | {"laws"},
+    "report": LIGHT | {"laws"},
+}
+"""What each module or package of mergelaw may import, itself aside."""
+
+
+def imports_of(path: Path) -> set[str]:
+    """Return the full names of all modules that a file imports, inside functions too."""
+    names: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}: relative import"
+            names |= {node.module or ""}
+            if node.module == "mergelaw":
+                names |= {f"mergelaw.{alias.name}" for alias in node.names}
+    return names
+
+
+def files() -> list[Path]:
+    return sorted(SOURCE.rglob("*.py"))
+
+
+def unit(path: Path) -> str:
+    """Return the module or package right below mergelaw that a file belongs to."""
+    return path.relative_to(SOURCE).parts[0].removesuffix(".py")
+
+
+def own(names: set[str]) -> set[str]:
+    """Return the units of mergelaw among imported names; `mergelaw.__version__` is none."""
+    below = {name.split(".")[1] for name in names if name.startswith("mergelaw.")}
+    return {name for name in below if not name.startswith("__")}
+
+
+def test_every_module_has_a_place_in_the_table():
+    assert {unit(path) for path in files()} - {"__init__", "__main__", "cli"} <= MAY_IMPORT.keys()
+
+
+@pytest.mark.parametrize("path", files(), ids=lambda path: str(path.relative_to(SOURCE)))
+def test_imports_keep_to_the_layers(path):
+    names, here = imports_of(path), unit(path)
+    assert "snakemake" not in {name.split(".")[0] for name in names}
+    if here in MAY_IMPORT:
+        assert own(names) - {here} <= MAY_IMPORT[here]
+    if here in LIGHT:
+        assert not {name.split(".")[0] for name in names} & HEAVY
+    if path.name == "__init__.py" and here == "__init__":
+        assert not own(names)
+
+
+def test_config_imports_nothing_but_errors():
+    for path in (SOURCE / "config").glob("*.py"):
+        assert own(imports_of(path)) <= {"config", "errors"}
+
+
+@pytest.mark.parametrize(("modules", "unloaded"), [
+    ("mergelaw.config, mergelaw.design, mergelaw.paths, mergelaw.provenance, mergelaw.planned, "
+     "mergelaw.tables, mergelaw.costs, mergelaw.progress, mergelaw.report.registry", HEAVY),
+    ("mergelaw.cli", HEAVY),
+    ("mergelaw.data.stage, mergelaw.data.items", HEAVY),
+    ("mergelaw.merging.methods, mergelaw.merging.store", HEAVY - {"torch"}),
+    ("mergelaw.evaluation.loss", HEAVY - {"torch"}),
+])
+def test_a_light_import_loads_nothing_heavy(modules, unloaded):
+    program = f"import {modules}, sys; print(*{{name.split('.')[0] for name in sys.modules}})"
+    result = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    loaded = set(result.stdout.split())
+    assert "mergelaw" in loaded
+    assert not loaded & unloaded

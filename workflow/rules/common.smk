@@ -1,0 +1,79 @@
+"""The study of this run, and look-ups that rules share."""
+
+import json
+
+from mergelaw.config import parse_study
+from mergelaw.design import BASE, chunks
+from mergelaw.errors import MergeLawError
+from mergelaw.paths import StudyPaths, checkpoint
+from mergelaw.provenance import fingerprint
+from mergelaw.report.registry import FIGURES
+
+try:
+    STUDY = parse_study(config)
+except MergeLawError as error:
+    raise WorkflowError(str(error))
+
+PATHS = StudyPaths.of(STUDY)
+
+
+wildcard_constraints:
+    domain="|".join(STUDY.domain_names),
+    size="|".join(STUDY.size_names),
+    method="|".join(STUDY.method_labels),
+    expert="|".join(STUDY.expert_names),
+    chunk="[0-9]+",
+    figure="|".join(FIGURES),
+
+
+def slice_of(stage, job):
+    """A parameter: the digest of the config that decides the job, so that edits rerun just it."""
+    return lambda wildcards: fingerprint(STUDY, stage, job, **dict(wildcards.items()))
+
+
+def source_files(wildcards):
+    """Files that a domain's text is read from."""
+    source = STUDY.domain(wildcards.domain).source
+    return [f"{STUDY.data_folder}/{name}" for name in getattr(source, "files", ())]
+
+
+def base_of(wildcards):
+    """Checkpoint of the size's base."""
+    return checkpoint(STUDY, PATHS, wildcards.size, BASE)
+
+
+def home_items(wildcards):
+    """Items of the expert's home domain."""
+    return PATHS.items(STUDY.expert(wildcards.expert).domain)
+
+
+def pool_of(wildcards):
+    """Checkpoints of the size's whole pool."""
+    return [
+        checkpoint(STUDY, PATHS, wildcards.size, name) for name in STUDY.expert_names
+    ]
+
+
+def all_chunks(wildcards):
+    """Tables of every chunk of the study."""
+    return [
+        PATHS.chunk(size, method, chunk.index)
+        for size in STUDY.size_names
+        for method in STUDY.method_labels
+        for chunk in chunks(STUDY, size)
+    ]
+
+
+def merges_of(wildcards):
+    """Subsets of a chunk: what its job's time and memory grow with."""
+    return len(chunks(STUDY, wildcards.size)[int(wildcards.chunk)].subsets)
+
+
+def figure_tables(wildcards):
+    """Tables that a figure draws."""
+    return [PATHS.laws / name for name in FIGURES[wildcards.figure].tables]
+
+
+def figure_caption(wildcards):
+    """How to read a figure."""
+    return FIGURES[wildcards.figure].caption

@@ -1,0 +1,43 @@
+"""Experts: pre-training of bases, fine-tuning of one expert on its domain."""
+
+
+rule base:
+    """A base model, pre-trained from scratch."""
+    input:
+        study=ancient("<study>/study.json"),
+        tokenizer="<study>/data/tokenizer",
+        tokens="<study>/data/pretraining.safetensors",
+    output:
+        directory("<study>/experts/{size}/base"),
+    log:
+        "<study>/logs/experts/{size}_base.log",
+    benchmark:
+        "<study>/benchmarks/experts/{size}_base.tsv"
+    conda:
+        "../../envs/models.yaml"
+    params:
+        slice=slice_of("experts", "base"),
+    shell:
+        "mergelaw experts base --config {input.study} --size {wildcards.size} > {log} 2>&1"
+
+
+rule expert:
+    """An expert: the base, fine-tuned on its home domain."""
+    input:
+        study=ancient("<study>/study.json"),
+        base=base_of,
+        tokenizer="<study>/data/tokenizer",
+        text=home_items,
+    output:
+        directory("<study>/experts/{size}/{expert}"),
+    log:
+        "<study>/logs/experts/{size}_{expert}.log",
+    benchmark:
+        "<study>/benchmarks/experts/{size}_{expert}.tsv"
+    conda:
+        "../../envs/models.yaml"
+    params:
+        slice=slice_of("experts", "expert"),
+    shell:
+        "mergelaw experts expert --config {input.study} --size {wildcards.size}"
+        " --expert {wildcards.expert} > {log} 2>&1"

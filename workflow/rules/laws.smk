@@ -1,0 +1,64 @@
+"""Laws: curves, fits with checks, analyses."""
+
+CURVES = ["curves", "specialists"]
+FITS = ["fits", "predictions"]
+ANALYSES = ["heldout", "forecast", "variance", "returns", "gaps", "synergy"]
+
+
+rule curves:
+    """Mean loss against k with standard errors, for every size, method and domain."""
+    input:
+        study=ancient("<study>/study.json"),
+        losses="<study>/sweep/losses.parquet",
+    output:
+        expand("<study>/laws/{table}.parquet", table=CURVES),
+    log:
+        "<study>/logs/laws/curves.log",
+    benchmark:
+        "<study>/benchmarks/laws/curves.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        slice=slice_of("laws", "curves"),
+    shell:
+        "mergelaw laws curves --config {input.study} > {log} 2>&1"
+
+
+rule fits:
+    """Floor and tail of every curve, and one joint law over sizes."""
+    input:
+        study=ancient("<study>/study.json"),
+        curves="<study>/laws/curves.parquet",
+    output:
+        expand("<study>/laws/{table}.parquet", table=FITS),
+        json="<study>/laws/fits.json",
+    log:
+        "<study>/logs/laws/fits.log",
+    benchmark:
+        "<study>/benchmarks/laws/fits.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        slice=slice_of("laws", "fits"),
+    shell:
+        "mergelaw laws fits --config {input.study} > {log} 2>&1"
+
+
+rule analyses:
+    """Held-out checks, forecasts, variance, return, method gaps, synergy."""
+    input:
+        study=ancient("<study>/study.json"),
+        losses="<study>/sweep/losses.parquet",
+        curves="<study>/laws/curves.parquet",
+    output:
+        expand("<study>/laws/{table}.parquet", table=ANALYSES),
+    log:
+        "<study>/logs/laws/analyses.log",
+    benchmark:
+        "<study>/benchmarks/laws/analyses.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        slice=slice_of("laws", "analyses"),
+    shell:
+        "mergelaw laws analyses --config {input.study} > {log} 2>&1"

@@ -1,0 +1,53 @@
+"""Report: one figure per job, and the page with all of them."""
+
+
+rule figure:
+    """A figure of the laws' tables."""
+    input:
+        study=ancient("<study>/study.json"),
+        tables=figure_tables,
+    output:
+        report(
+            "<study>/report/figures/{figure}.svg",
+            caption="../report/figure.rst",
+            category="Figures",
+            labels={"figure": "{figure}"},
+        ),
+    log:
+        "<study>/logs/report/{figure}.log",
+    benchmark:
+        "<study>/benchmarks/report/{figure}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        slice=slice_of("report", "figure"),
+        caption=figure_caption,
+    shell:
+        "mergelaw report figure --config {input.study} --figure {wildcards.figure} > {log} 2>&1"
+
+
+rule page:
+    """The report in words, tables and figures: one file that needs no network."""
+    input:
+        study=ancient("<study>/study.json"),
+        subsets="<study>/design/subsets.parquet",
+        tables=expand("<study>/laws/{table}.parquet", table=CURVES + FITS + ANALYSES),
+        fits="<study>/laws/fits.json",
+        figures=expand("<study>/report/figures/{figure}.svg", figure=FIGURES),
+    output:
+        report(
+            "<study>/report/report.html",
+            caption="../report/page.rst",
+            category="Page",
+            labels={"figure": "report"},
+        ),
+    log:
+        "<study>/logs/report/page.log",
+    benchmark:
+        "<study>/benchmarks/report/page.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        slice=slice_of("report", "page"),
+    shell:
+        "mergelaw report page --config {input.study} > {log} 2>&1"

@@ -1,0 +1,47 @@
+"""Sweep: many subsets merged in memory and scored in one job; then one table of all."""
+
+
+rule chunk:
+    """Losses of a chunk of subsets, merged with one method at one size."""
+    input:
+        study=ancient("<study>/study.json"),
+        base=base_of,
+        pool=pool_of,
+        shards=expand(
+            "<study>/data/shards/{domain}.safetensors", domain=STUDY.domain_names
+        ),
+    output:
+        losses="<study>/sweep/{size}/{method}/{chunk}.parquet",
+        cost="<study>/sweep/{size}/{method}/{chunk}.cost.json",
+    log:
+        "<study>/logs/sweep/{size}_{method}_{chunk}.log",
+    benchmark:
+        "<study>/benchmarks/sweep/{size}_{method}_{chunk}.tsv"
+    conda:
+        "../../envs/models.yaml"
+    resources:
+        merges=merges_of,
+    params:
+        slice=slice_of("sweep", "chunk"),
+    shell:
+        "mergelaw sweep chunk --config {input.study} --size {wildcards.size}"
+        " --method {wildcards.method} --chunk {wildcards.chunk} > {log} 2>&1"
+
+
+rule losses:
+    """All losses of the study, checked to be complete."""
+    input:
+        study=ancient("<study>/study.json"),
+        chunks=all_chunks,
+    output:
+        "<study>/sweep/losses.parquet",
+    log:
+        "<study>/logs/sweep/losses.log",
+    benchmark:
+        "<study>/benchmarks/sweep/losses.tsv"
+    conda:
+        "../../envs/models.yaml"
+    params:
+        slice=slice_of("sweep", "losses"),
+    shell:
+        "mergelaw sweep collect --config {input.study} > {log} 2>&1"
