@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
 
-.PHONY: demo test check bench clean
+.PHONY: demo test check bench bench-seeds clean
 
 demo: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
@@ -21,7 +21,10 @@ check: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --lint
 
 bench: $(VENV)/installed
-	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.study
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.study --cores 2
+
+bench-seeds: $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.seeds --cores 2
 
 $(VENV)/installed: pyproject.toml envs/constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit('mergelaw needs Python 3.11 or newer; set PYTHON=...' if sys.version_info < (3, 11) else 0)"

@@ -8,6 +8,7 @@ from typing import Any
 import polars as pl
 
 from mergelaw.config import Study, parse_study
+from mergelaw.data.items import text_digest
 from mergelaw.paths import StudyPaths
 from mergelaw.tables import ITEMS
 
@@ -70,15 +71,14 @@ def study_of(*changes: tuple[str, object]) -> Study:
 def run_data(study: Study, paths: StudyPaths) -> None:
     """Run the data stage of a study."""
     from mergelaw.data import stage
-    from mergelaw.evaluation.stage import write_domain_shard
+    from mergelaw.evaluation.stage import write_shards
 
     for domain in study.domain_names:
         stage.write_items(study, paths, domain)
     stage.write_tokenizer(study, paths)
     if any(size.architecture for size in study.sizes):
         stage.write_pretraining(study, paths)
-    for domain in study.domain_names:
-        write_domain_shard(study, paths, domain)
+    write_shards(study, paths)
 
 
 def run_experts(study: Study, paths: StudyPaths) -> None:
@@ -94,8 +94,9 @@ def run_experts(study: Study, paths: StudyPaths) -> None:
 def item_rows(pairs: Iterable[tuple[str, str]], split: str = "heldout") -> pl.DataFrame:
     """Return an items table of (problem, response) pairs, all on one side."""
     rows = [
-        {"item_id": f"{i:032x}", "split": split, "messages": chat(problem, response), "plain": problem}
-        for i, (problem, response) in enumerate(pairs)
+        {"item_id": text_digest(problem), "split": split, "messages": chat(problem, response),
+         "plain": problem}
+        for problem, response in pairs
     ]
     return pl.DataFrame(rows, schema=dict(ITEMS))
 

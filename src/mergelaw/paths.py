@@ -80,7 +80,7 @@ class StudyPaths:
         return self.root / "report" / "report.html"
 
 
-def checkpoint(study: Study, paths: StudyPaths, size: str, expert: str) -> Path:
+def checkpoint_folder(study: Study, paths: StudyPaths, size: str, expert: str) -> Path:
     """Return the folder of a checkpoint: the one that the config names, else the trained one.
 
     Parameters

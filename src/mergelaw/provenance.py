@@ -1,5 +1,6 @@
 """What a result was made from: the slice of the config that its job read, versions, seed."""
 
+import contextlib
 import hashlib
 import importlib.metadata
 import json
@@ -42,8 +43,7 @@ def fingerprint(study: Study, stage: str, job: str, **targets: Any) -> str:
 
 def provenance(study: Study, stage: str, job: str, **targets: Any) -> dict[str, str]:
     """Return what a table says of its origin; no times, so that equal work is equal bytes."""
-    versions = {name: importlib.metadata.version(name) for name in PACKAGES}
-    versions["mergelaw"] = __version__
+    versions = {"mergelaw": __version__, **_versions()}
     return {
         "study": study.name,
         "seed": str(study.seed),
@@ -52,6 +52,15 @@ def provenance(study: Study, stage: str, job: str, **targets: Any) -> dict[str, 
         "slice": fingerprint(study, stage, job, **targets),
         "versions": json.dumps(versions, sort_keys=True),
     }
+
+
+def _versions() -> dict[str, str]:
+    """Versions of the packages that are installed; an environment may hold some of them only."""
+    found = {}
+    for name in PACKAGES:
+        with contextlib.suppress(importlib.metadata.PackageNotFoundError):
+            found[name] = importlib.metadata.version(name)
+    return found
 
 
 def _dump(section: BaseModel) -> dict[str, Any]:

@@ -22,7 +22,7 @@ from mergelaw.evaluation.shards import EvalShard
 from mergelaw.evaluation.stage import read_shards
 from mergelaw.merging.methods import merge_into, recipe
 from mergelaw.merging.task_vectors import TaskVectors
-from mergelaw.paths import StudyPaths, checkpoint
+from mergelaw.paths import StudyPaths, checkpoint_folder
 from mergelaw.progress import progress
 from mergelaw.provenance import provenance
 from mergelaw.tables import LOSSES, LOSSES_KEY, read_table, write_table
@@ -125,10 +125,12 @@ def run_chunk(study: Study, paths: StudyPaths, size: str, method: str, index: in
         n_merges=len(chunk.subsets),
     ):
         vectors = TaskVectors.load(
-            checkpoint(study, paths, size, BASE),
-            {expert: checkpoint(study, paths, size, expert) for expert in experts},
+            checkpoint_folder(study, paths, size, BASE),
+            {expert: checkpoint_folder(study, paths, size, expert) for expert in experts},
         )
-        live = LiveModel(checkpoint(study, paths, size, BASE), vectors, getattr(torch, study.dtype))
+        live = LiveModel(
+            checkpoint_folder(study, paths, size, BASE), vectors, getattr(torch, study.dtype)
+        )
         text = EvalText.of(read_shards(study, paths), study.evaluation.batch_tokens)
         _check_vocabulary(text, live)
         rows = [

@@ -36,7 +36,7 @@ ONE_SECTION = [
     (("methods.1.method", "tise"), "methods[1].method = 'tise': must be one of 'average', "
      "'task_arithmetic', 'ties', 'dare'"),
     (("design.0.kind", None),
-     "design[0].kind: is missing; one of exhaustive, uniform, max_min_hamming"),
+     "design[0].kind: is missing; one of exhaustive, max_min_hamming, uniform"),
     (("domains.0.source.kind", "file"),
      "domains[0].source.kind = 'file': must be one of 'procedural', 'files', 'datasets'"),
     (("domains.0.source.generator", "geology"), "domains[0].source.generator = 'geology': "),

@@ -18,10 +18,9 @@ LAWS = {"curves", "fits", "analyses", "figure", "page"}
 
 def fingerprints(study) -> dict[str, str]:
     """Return the fingerprint of every job of a study, by a name such as `chunk/small/ties/0`."""
-    jobs = {job: {} for job in ("design", "tokenizer", "pretraining", "losses", "curves", "fits",
-                                "analyses", "page")}
+    jobs = {job: {} for job in ("design", "tokenizer", "pretraining", "shards", "losses", "curves",
+                                "fits", "analyses", "page")}
     jobs |= {f"items/{d}": {"domain": d} for d in study.domain_names}
-    jobs |= {f"shard/{d}": {"domain": d} for d in study.domain_names}
     jobs |= {"figure/loss_by_k": {"figure": "loss_by_k"}}
     for size in study.size_names:
         jobs[f"base/{size}"] = {"size": size}
@@ -55,7 +54,7 @@ CASES = {
         {f"expert/{s}/{e}" for s in ("small", "large") for e in ("algebra", "biology", "code")} | {"page"},
     ),
     "tokens of evaluation": (
-        ("evaluation.tokens_per_domain", 100), {"shard/algebra", "shard/biology", "shard/code", "page"},
+        ("evaluation.tokens_per_domain", 100), {"shards", "page"},
     ),
     "resamples of the laws": (("laws.resamples", 300), LAWS | {"figure/loss_by_k"} - {"figure"}),
     "density of TIES": (
@@ -102,10 +101,10 @@ def test_a_new_part_of_the_design_changes_no_old_chunk():
     assert kinds(n for n in before if after[n] != before[n]) == {"design", "losses", "page"}
 
 
-def test_a_new_domain_changes_every_chunk_but_no_old_items_or_shard():
+def test_a_new_domain_changes_every_chunk_but_no_old_items():
     domain = {"name": "physics", "source": {"kind": "procedural", "generator": "physics"}}
     again = kinds(changed(("domains.3", domain)))
-    assert again == {"tokenizer", "pretraining", "chunk", "losses", *LAWS}
+    assert again == {"tokenizer", "pretraining", "shards", "chunk", "losses", *LAWS}
 
 
 def test_a_new_size_changes_nothing_of_the_old_ones():

@@ -131,7 +131,7 @@ def test_token_errors_against_a_loop(make_study, make_losses):
     def losses(s, m, subset, d, seed):
         return noise.setdefault((subset, d, seed), 2 + draw.uniform(size=4))
 
-    tokens = np.array([5, 10, 20, 40])
+    tokens, stretch = np.array([5, 10, 20, 40]), np.sqrt(4 / 3)
     table = make_losses(study, losses, mask_seeds=(0, 1), n_tokens=tokens)
     errors = token_errors(prepare(table, study), study)
     for k in (1, 2):
@@ -147,10 +147,10 @@ def test_token_errors_against_a_loop(make_study, make_losses):
                         nll = noise[s, d, seed][items] @ tokens[items]
                         means[r] += nll / tokens[items].sum() / len(subsets) / 2
             found = errors.filter((pl.col("k") == k) & (pl.col("domain") == f"d{d}"))
-            assert found["token_se"][0] == pytest.approx(means.std(ddof=1), rel=1e-10)
+            assert found["token_se"][0] == pytest.approx(stretch * means.std(ddof=1), rel=1e-10)
             macro += means / 2
         found = errors.filter((pl.col("k") == k) & (pl.col("domain") == "macro"))
-        assert found["token_se"][0] == pytest.approx(macro.std(ddof=1), rel=1e-10)
+        assert found["token_se"][0] == pytest.approx(stretch * macro.std(ddof=1), rel=1e-10)
 
 
 def test_token_noise_is_shared_over_k_and_methods():
@@ -219,3 +219,9 @@ def test_items_must_be_the_same_everywhere(quadratic):
     )
     with pytest.raises(TableError, match=r"\[1, 2\] items in item_nll_sum"):
         curves(prepare(ragged, study), study)
+
+
+def test_token_error_of_a_mean_is_the_textbook_one():
+    nll = np.array([[1.0, 2.0, 6.0]])
+    draws = resampled(nll, np.ones((1, 3)), generator(0, "x"), 200_000)
+    assert draws.std() == pytest.approx(nll.std(ddof=1) / np.sqrt(3), rel=0.01)

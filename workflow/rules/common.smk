@@ -1,11 +1,12 @@
 """The study of this run, and look-ups that rules share."""
 
 import json
+import os
 
 from mergelaw.config import parse_study
 from mergelaw.design import BASE, chunks
 from mergelaw.errors import MergeLawError
-from mergelaw.paths import StudyPaths, checkpoint
+from mergelaw.paths import StudyPaths, checkpoint_folder
 from mergelaw.provenance import fingerprint
 from mergelaw.report.registry import FIGURES
 
@@ -15,6 +16,12 @@ except MergeLawError as error:
     raise WorkflowError(str(error))
 
 PATHS = StudyPaths.of(STUDY)
+
+# Jobs in conda environments find mergelaw in this checkout.
+SOURCE = f"{workflow.basedir}/src"
+os.environ["PYTHONPATH"] = os.pathsep.join(
+    filter(None, [SOURCE, os.environ.get("PYTHONPATH")])
+)
 
 
 wildcard_constraints:
@@ -39,7 +46,7 @@ def source_files(wildcards):
 
 def base_of(wildcards):
     """Checkpoint of the size's base."""
-    return checkpoint(STUDY, PATHS, wildcards.size, BASE)
+    return checkpoint_folder(STUDY, PATHS, wildcards.size, BASE)
 
 
 def home_items(wildcards):
@@ -50,7 +57,8 @@ def home_items(wildcards):
 def pool_of(wildcards):
     """Checkpoints of the size's whole pool."""
     return [
-        checkpoint(STUDY, PATHS, wildcards.size, name) for name in STUDY.expert_names
+        checkpoint_folder(STUDY, PATHS, wildcards.size, name)
+        for name in STUDY.expert_names
     ]
 
 
@@ -62,11 +70,6 @@ def all_chunks(wildcards):
         for method in STUDY.method_labels
         for chunk in chunks(STUDY, size)
     ]
-
-
-def merges_of(wildcards):
-    """Subsets of a chunk: what its job's time and memory grow with."""
-    return len(chunks(STUDY, wildcards.size)[int(wildcards.chunk)].subsets)
 
 
 def figure_tables(wildcards):

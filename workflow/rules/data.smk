@@ -34,7 +34,7 @@ rule design:
     params:
         slice=slice_of("design", "design"),
     shell:
-        "mergelaw design --config {input.study} > {log} 2>&1"
+        "python -m mergelaw design --config {input.study} > {log} 2>&1"
 
 
 rule items:
@@ -53,7 +53,7 @@ rule items:
     params:
         slice=slice_of("data", "items"),
     shell:
-        "mergelaw data items --config {input.study} --domain {wildcards.domain} > {log} 2>&1"
+        "python -m mergelaw data items --config {input.study} --domain {wildcards.domain} > {log} 2>&1"
 
 
 rule tokenizer:
@@ -72,7 +72,7 @@ rule tokenizer:
     params:
         slice=slice_of("data", "tokenizer"),
     shell:
-        "mergelaw data tokenizer --config {input.study} > {log} 2>&1"
+        "python -m mergelaw data tokenizer --config {input.study} > {log} 2>&1"
 
 
 rule pretraining:
@@ -92,7 +92,7 @@ rule pretraining:
     params:
         slice=slice_of("data", "pretraining"),
     shell:
-        "mergelaw data pretraining --config {input.study} > {log} 2>&1"
+        "python -m mergelaw data pretraining --config {input.study} > {log} 2>&1"
 
 
 rule shards:
@@ -112,4 +112,4 @@ rule shards:
     params:
         slice=slice_of("data", "shards"),
     shell:
-        "mergelaw data shards --config {input.study} > {log} 2>&1"
+        "python -m mergelaw data shards --config {input.study} > {log} 2>&1"

@@ -18,7 +18,7 @@ rule base:
     params:
         slice=slice_of("experts", "base"),
     shell:
-        "mergelaw experts base --config {input.study} --size {wildcards.size} > {log} 2>&1"
+        "python -m mergelaw experts base --config {input.study} --size {wildcards.size} > {log} 2>&1"
 
 
 rule expert:
@@ -39,5 +39,5 @@ rule expert:
     params:
         slice=slice_of("experts", "expert"),
     shell:
-        "mergelaw experts expert --config {input.study} --size {wildcards.size}"
+        "python -m mergelaw experts expert --config {input.study} --size {wildcards.size}"
         " --expert {wildcards.expert} > {log} 2>&1"

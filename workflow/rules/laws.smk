@@ -21,7 +21,7 @@ rule curves:
     params:
         slice=slice_of("laws", "curves"),
     shell:
-        "mergelaw laws curves --config {input.study} > {log} 2>&1"
+        "python -m mergelaw laws curves --config {input.study} > {log} 2>&1"
 
 
 rule fits:
@@ -41,7 +41,7 @@ rule fits:
     params:
         slice=slice_of("laws", "fits"),
     shell:
-        "mergelaw laws fits --config {input.study} > {log} 2>&1"
+        "python -m mergelaw laws fits --config {input.study} > {log} 2>&1"
 
 
 rule analyses:
@@ -61,4 +61,4 @@ rule analyses:
     params:
         slice=slice_of("laws", "analyses"),
     shell:
-        "mergelaw laws analyses --config {input.study} > {log} 2>&1"
+        "python -m mergelaw laws analyses --config {input.study} > {log} 2>&1"

@@ -23,7 +23,7 @@ rule figure:
         slice=slice_of("report", "figure"),
         caption=figure_caption,
     shell:
-        "mergelaw report figure --config {input.study} --figure {wildcards.figure} > {log} 2>&1"
+        "python -m mergelaw report figure --config {input.study} --figure {wildcards.figure} > {log} 2>&1"
 
 
 rule page:
@@ -31,6 +31,7 @@ rule page:
     input:
         study=ancient("<study>/study.json"),
         subsets="<study>/design/subsets.parquet",
+        losses="<study>/sweep/losses.parquet",
         tables=expand("<study>/laws/{table}.parquet", table=CURVES + FITS + ANALYSES),
         fits="<study>/laws/fits.json",
         figures=expand("<study>/report/figures/{figure}.svg", figure=FIGURES),
@@ -50,4 +51,4 @@ rule page:
     params:
         slice=slice_of("report", "page"),
     shell:
-        "mergelaw report page --config {input.study} > {log} 2>&1"
+        "python -m mergelaw report page --config {input.study} > {log} 2>&1"

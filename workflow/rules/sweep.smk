@@ -19,12 +19,10 @@ rule chunk:
         "<study>/benchmarks/sweep/{size}_{method}_{chunk}.tsv"
     conda:
         "../../envs/models.yaml"
-    resources:
-        merges=merges_of,
     params:
         slice=slice_of("sweep", "chunk"),
     shell:
-        "mergelaw sweep chunk --config {input.study} --size {wildcards.size}"
+        "python -m mergelaw sweep chunk --config {input.study} --size {wildcards.size}"
         " --method {wildcards.method} --chunk {wildcards.chunk} > {log} 2>&1"
 
 
@@ -44,4 +42,4 @@ rule losses:
     params:
         slice=slice_of("sweep", "losses"),
     shell:
-        "mergelaw sweep collect --config {input.study} > {log} 2>&1"
+        "python -m mergelaw sweep collect --config {input.study} > {log} 2>&1"

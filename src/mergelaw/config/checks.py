@@ -133,13 +133,10 @@ def check_methods(methods: tuple[Method, ...]) -> Problems:
     yield from _repeated("methods.label", [method.label for method in methods])
 
 
-def check_laws(laws: Laws, experts: tuple[Expert, ...]) -> Problems:
-    """Three different k of the pool make the forecast."""
-    if len(set(laws.forecast_k)) < 3 or not all(1 <= k <= len(experts) for k in laws.forecast_k):
-        yield (
-            f"laws.forecast_k = {list(laws.forecast_k)}: must be three different k "
-            f"between 1 and {len(experts)}"
-        )
+def check_laws(laws: Laws) -> Problems:
+    """Three different k in rising order make the forecast; those above the pool make none."""
+    if list(laws.forecast_k) != sorted(set(laws.forecast_k)) or laws.forecast_k[0] < 1:
+        yield f"laws.forecast_k = {list(laws.forecast_k)}: must be three k in rising order"
 
 
 CHECKS: tuple[Callable[..., Problems], ...] = (

@@ -89,6 +89,12 @@ def _child(value: object, part: str | int) -> object:
     return value
 
 
+def bounds(schema: Mapping[str, Any]) -> str:
+    """Return a number's bounds in a JSON schema as text, such as `> 0 and <= 1`."""
+    return " and ".join(
+        f"{sign} {schema[name]:,}" for name, sign in BOUNDS.items() if name in schema
+    )
+
+
 def _allowed(schema: Mapping[str, Any]) -> str:
-    bounds = [f"{sign} {schema[name]:g}" for name, sign in BOUNDS.items() if name in schema]
-    return f" (allowed: {' and '.join(bounds)})" if bounds else ""
+    return f" (allowed: {bounds(schema)})" if bounds(schema) else ""

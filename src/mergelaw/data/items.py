@@ -96,7 +96,9 @@ def _chat(problem: Problem) -> list[Message]:
 
 def _plain(problem: Problem) -> str:
     """Write a problem as running text, without the marks of the chat format."""
-    return f"Problem. {problem.prompt} Solution. {'. '.join(problem.steps)}. Hence {problem.answer}."
+    return (
+        f"Problem. {problem.prompt} Solution. {'. '.join(problem.steps)}. Hence {problem.answer}."
+    )
 
 
 def _check_splits(frame: pl.DataFrame, shares: Shares, domain: str) -> None:

@@ -46,8 +46,9 @@ def read_dataset(source: DatasetsSource) -> Iterator[tuple[str, Mapping[str, Any
         loaded = datasets.load_dataset(
             source.path, source.subset, split=source.split, revision=source.revision
         )
-    except (OSError, ValueError) as error:
-        raise DataError(f"data set {source.path!r}: cannot be loaded ({error})") from error
+    except (OSError, ValueError, datasets.exceptions.DatasetsError) as error:
+        reason = error.__cause__ or error  # of a broken file, the error itself only says "an error"
+        raise DataError(f"data set {source.path!r}: cannot be loaded ({reason})") from error
     for index, record in enumerate(loaded):
         yield f"{source.path}[{index}]", record
 
@@ -72,7 +73,7 @@ def to_messages(record: Mapping[str, Any], fields: Fields, place: str) -> tuple[
     if fields.text is not None:
         return [], _text(record, fields.text, place)
     if fields.messages is not None:
-        messages = _messages(record.get(fields.messages), fields.messages, place)
+        messages = _messages(record, fields.messages, place)
     else:
         messages = [
             {"role": "user", "content": _text(record, str(fields.prompt), place)},
@@ -109,10 +110,14 @@ def _mapping(record: object, place: str) -> Mapping[str, Any]:
     return record
 
 
-def _text(record: Mapping[str, Any], field: str, place: str) -> str:
+def _value(record: Mapping[str, Any], field: str, place: str) -> Any:
     if field not in record:
         raise DataError(f"{place}: lacks field {field!r}; it has {', '.join(map(repr, record))}")
-    value = record[field]
+    return record[field]
+
+
+def _text(record: Mapping[str, Any], field: str, place: str) -> str:
+    value = _value(record, field, place)
     if not isinstance(value, str) or not value.strip():
         raise DataError(
             f"{place}: field {field!r} must be text that is not blank, not {value!r:.60}"
@@ -120,20 +125,18 @@ def _text(record: Mapping[str, Any], field: str, place: str) -> str:
     return value.strip()
 
 
-def _messages(value: object, field: str, place: str) -> list[Message]:
-    turns = (
-        [
-            {"role": t.get("role"), "content": t.get("content")}
-            for t in value
-            if isinstance(t, Mapping)
-        ]
-        if isinstance(value, list)
-        else []
-    )
-    texts = all(isinstance(v, str) and v.strip() for turn in turns for v in turn.values())
-    if not turns or not texts or turns[-1]["role"] != "assistant" or len(turns) < 2:
+def _messages(record: Mapping[str, Any], field: str, place: str) -> list[Message]:
+    value = _value(record, field, place)
+    turns = value if isinstance(value, list) else []
+    if len(turns) < 2 or not all(map(_is_turn, turns)) or turns[-1]["role"] != "assistant":
         raise DataError(
             f"{place}: field {field!r} must be a list of at least two {{role, content}} "
             f"that ends with the assistant, not {value!r:.80}"
         )
-    return [{"role": str(turn["role"]), "content": str(turn["content"])} for turn in turns]
+    return [{"role": turn["role"], "content": turn["content"]} for turn in turns]
+
+
+def _is_turn(turn: object) -> bool:
+    return isinstance(turn, Mapping) and all(
+        isinstance(turn.get(key), str) and turn[key].strip() for key in ("role", "content")
+    )

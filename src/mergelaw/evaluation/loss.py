@@ -10,9 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mergelaw.data.encode import Encoded
+from mergelaw.errors import CheckpointError
 
 CHUNK_ROWS = 2048
 """Scored positions whose logits are held at once."""
+
+LOGIT_SCALES = ("logit_scale", "logits_scaling", "output_multiplier")
+"""Config keys of models (Cohere, Granite, ...) whose logits are not the head's output alone."""
 
 
 @dataclass(frozen=True)
@@ -116,6 +120,30 @@ def token_nll(model: Any, hidden: Tensor, targets: Tensor) -> Tensor:
     ----------
     hidden : tensor, shape (rows, hidden_size)
     targets : int64 tensor, shape (rows,)
+
+    Raises
+    ------
+    CheckpointError
+        If the model does more to its logits than cap them (`final_logit_softcapping`).
     """
-    logits = model.get_output_embeddings()(hidden).float()
-    return torch.nn.functional.cross_entropy(logits, targets, reduction="none")
+    return torch.nn.functional.cross_entropy(_logits(model, hidden), targets, reduction="none")
+
+
+def _logits(model: Any, hidden: Tensor) -> Tensor:
+    """Apply the head, with what the model's own forward pass does to its output.
+
+    Raises
+    ------
+    CheckpointError
+        If the model scales its logits, which families do in different ways.
+    """
+    config = model.config.get_text_config()
+    scaled = [key for key in LOGIT_SCALES if getattr(config, key, None) not in (None, 1)]
+    if scaled:
+        raise CheckpointError(
+            f"models of type {config.model_type!r} scale their logits by {scaled[0]} = "
+            f"{getattr(config, scaled[0])}, which mergelaw does not do: they cannot be scored"
+        )
+    logits: Tensor = model.get_output_embeddings()(hidden).float()
+    cap = getattr(config, "final_logit_softcapping", None)  # Gemma
+    return logits if cap is None else cap * torch.tanh(logits / cap)

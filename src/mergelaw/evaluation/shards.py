@@ -1,5 +1,6 @@
 """Prepared evaluation text: the held-out items of one domain as tokens, in one safetensors file."""
 
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,9 @@ from mergelaw.config.models import Evaluation
 from mergelaw.data.encode import Encoded, encode
 from mergelaw.errors import DataError
 from mergelaw.files import atomic_file
+
+METADATA = "mergelaw"
+"""The one entry of a shard's metadata: safetensors writes several in random order."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +96,7 @@ def write_shard(path: Path, shard: EvalShard) -> None:
         "n_truncated": np.asarray([item.n_truncated for item in shard.items], dtype=np.int32),
     }
     with atomic_file(path) as part:
-        save_file(tensors, part, {"domain": shard.domain, "vocabulary": shard.vocabulary})
+        save_file(tensors, part, {METADATA: json.dumps([shard.domain, shard.vocabulary])})
 
 
 def read_shard(path: Path) -> EvalShard:
@@ -108,14 +112,12 @@ def read_shard(path: Path) -> EvalShard:
             ids, scored, lengths, cut = (
                 file.get_tensor(name) for name in ("input_ids", "scored", "lengths", "n_truncated")
             )
-            metadata = file.metadata()
-    except (OSError, SafetensorError) as error:
+            domain, vocabulary = json.loads((file.metadata() or {})[METADATA])
+    except (OSError, SafetensorError, KeyError) as error:
         raise DataError(f"{path}: is not a prepared shard ({error}); make it again") from error
     ends = np.cumsum(lengths)[:-1]
     parts = zip(np.split(ids, ends), np.split(scored, ends), cut.tolist(), strict=True)
-    return EvalShard(
-        metadata["domain"], tuple(Encoded(*part) for part in parts), metadata["vocabulary"]
-    )
+    return EvalShard(domain, tuple(Encoded(*part) for part in parts), vocabulary)
 
 
 def truncated(shards: Sequence[EvalShard]) -> dict[str, int]:

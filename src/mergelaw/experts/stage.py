@@ -15,7 +15,7 @@ from mergelaw.errors import CheckpointError, ConfigError
 from mergelaw.experts.pretrain import pretrain
 from mergelaw.experts.sft import fine_tune, training_items
 from mergelaw.files import atomic_directory
-from mergelaw.paths import StudyPaths, checkpoint
+from mergelaw.paths import StudyPaths, checkpoint_folder
 from mergelaw.tables import ITEMS, read_table
 
 disable_progress_bar()  # mergelaw shows its own
@@ -71,7 +71,7 @@ def train_expert(study: Study, paths: StudyPaths, size: str, expert: str) -> Pat
         atomic_directory(folder) as part,
         cost_report(part / "cost.json", stage="experts", size=size, expert=expert) as cost,
     ):
-        model = load_model(checkpoint(study, paths, size, BASE))
+        model = load_model(checkpoint_folder(study, paths, size, BASE))
         cost["n_truncated"] = sum(item.n_truncated for item in items)
         cost["last_loss"] = fine_tune(
             model,

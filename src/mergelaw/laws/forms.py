@@ -45,9 +45,24 @@ def joint(
     tail_exponent = gamma, offset = b. At one size it is `floor_tail` with the floor
     ``L* + B N^-beta`` and the tail ``A0 N^-gamma``.
     """
+    floor = size_floor(n_params_billions, floor_limit, size_scale, size_exponent)
+    return floor_tail(k, floor, size_tail(n_params_billions, tail_scale, tail_exponent), offset)
+
+
+def size_floor(
+    n_params_billions: Values, floor_limit: Values, size_scale: Values, size_exponent: Values
+) -> Array:
+    """Return the joint law's floor at N parameters, ``L* + B N^-beta``."""
     n = np.asarray(n_params_billions, float)
-    floor = floor_limit + size_scale * n ** -np.asarray(size_exponent, float)
-    return floor_tail(k, floor, tail_scale * n ** -np.asarray(tail_exponent, float), offset)
+    floor: Array = floor_limit + size_scale * n ** -np.asarray(size_exponent, float)
+    return floor
+
+
+def size_tail(n_params_billions: Values, tail_scale: Values, tail_exponent: Values) -> Array:
+    """Return the joint law's tail at N parameters, ``A0 N^-gamma``."""
+    n = np.asarray(n_params_billions, float)
+    tail: Array = tail_scale * n ** -np.asarray(tail_exponent, float)
+    return tail
 
 
 def finite_pool_variance(k: Values, v0: Values, pool: int) -> Array:

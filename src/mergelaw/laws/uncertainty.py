@@ -57,6 +57,9 @@ def token_errors(rows: pl.DataFrame, study: Study) -> pl.DataFrame:
 def resampled(nll: Array, n_tokens: Array, generator: np.random.Generator, count: int) -> Array:
     """Return mean losses under `count` resamples of the items.
 
+    Deviations from the loss of all items are stretched by sqrt(n / (n - 1)): a resample of n items
+    varies less than a new sample of n, by that factor (Efron & Tibshirani 1993, section 5.3).
+
     Parameters
     ----------
     nll, n_tokens : arrays, shape (groups, items)
@@ -70,7 +73,10 @@ def resampled(nll: Array, n_tokens: Array, generator: np.random.Generator, count
     if n_items < 2:
         return np.full((count, len(nll)), np.nan)
     times_drawn = generator.multinomial(n_items, np.full(n_items, 1 / n_items), size=count)
-    return (times_drawn @ nll.T) / (times_drawn @ n_tokens.T)
+    drawn = (times_drawn @ nll.T) / (times_drawn @ n_tokens.T)
+    centre = nll.sum(axis=1) / n_tokens.sum(axis=1)
+    stretched: Array = centre + np.sqrt(n_items / (n_items - 1)) * (drawn - centre)
+    return stretched
 
 
 def _draws(rows: pl.DataFrame, groups: pl.DataFrame, study: Study, domain: str) -> Array:

@@ -45,7 +45,7 @@ def drop(delta: Tensor, drop_rate: float, key: str, start: int = 0) -> Tensor:
     """Set each entry to 0 with probability `drop_rate` and divide the others by 1 - drop_rate.
 
     The mask depends on `key` and the entry's index alone. The rate is rounded to a multiple of
-    2^-16, and the same rounded rate divides, so that the mean over masks is the task vector.
+    2^-16 below 1, and the same rounded rate divides: the mean over masks is the task vector.
     Source: Yu et al., "Language Models are Super Mario" (DARE), arXiv 2311.03099, equations 2-4.
 
     Parameters
@@ -58,7 +58,7 @@ def drop(delta: Tensor, drop_rate: float, key: str, start: int = 0) -> Tensor:
     start : int
         Index of the first entry in the tensor that `key` names; a multiple of 16.
     """
-    threshold = round(drop_rate * 2**16)
+    threshold = min(round(drop_rate * 2**16), 2**16 - 1)
     if threshold == 0:
         return delta
     dropped = random_uint16(key, start, delta.numel()) < threshold

@@ -1,0 +1,95 @@
+"""What figures and the page read: the laws' tables by file name, and simple selections of rows."""
+
+import json
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import polars as pl
+
+from mergelaw.config import Study
+from mergelaw.errors import TableError
+from mergelaw.laws import schemas
+from mergelaw.tables import read_table
+
+Tables = Mapping[str, pl.DataFrame]
+"""Tables by file name."""
+
+BY_FILE = {table.file: table for table in schemas.TABLES}
+FITS_JSON = "fits.json"
+
+
+def read_tables(folder: Path, files: Iterable[str]) -> dict[str, pl.DataFrame]:
+    """Read tables of the laws stage.
+
+    Raises
+    ------
+    TableError
+        If one is missing or has other columns than its schema.
+    """
+    return {file: read_table(folder / file, BY_FILE[file].schema) for file in files}
+
+
+def read_fits(folder: Path) -> dict[str, Any]:
+    """Read fits.json.
+
+    Raises
+    ------
+    TableError
+        If it is missing, is not JSON or lacks a section.
+    """
+    path = folder / FITS_JSON
+    try:
+        fits = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise TableError(f"{path}: is missing; make it first") from None
+    except json.JSONDecodeError as error:
+        raise TableError(f"{path}: is not valid JSON ({error})") from error
+    missing = {"provenance", "fits", "refused"} - set(fits)
+    if missing:
+        raise TableError(f"{path}: lacks {', '.join(sorted(missing))}")
+    return dict(fits)
+
+
+def rows(frame: pl.DataFrame, **values: str | int | None) -> pl.DataFrame:
+    """Return the rows with these values (None: null), by k where there is one."""
+    tests = [pl.col(name).eq_missing(pl.lit(value)) for name, value in values.items()]
+    chosen = frame.filter(tests) if tests else frame
+    return chosen.sort("k") if "k" in frame.columns else chosen
+
+
+def reference_method(study: Study) -> str:
+    """Return the label that gaps, domains and synergy are shown for: Average, else the first."""
+    averages = [method.label for method in study.methods if method.method == "average"]
+    return (averages or list(study.method_labels))[0]
+
+
+def present(names: Iterable[str], frame: pl.DataFrame, column: str) -> list[str]:
+    """Return the names that occur in a column, in the study's order."""
+    known = set(frame[column].to_list())
+    return [name for name in names if name in known]
+
+
+def n_by_size(frame: pl.DataFrame) -> dict[str, float]:
+    """Return N in billions by size, smallest first, from a table with `n_params_billions`."""
+    pairs = frame.select("size", "n_params_billions").unique().drop_nulls().rows()
+    return dict(sorted(pairs, key=lambda pair: (pair[1], pair[0])))
+
+
+def parameters(
+    fits: pl.DataFrame, law: str, method: str, domain: str, size: str | None = None
+) -> dict[str, dict[str, Any]]:
+    """Return one fit of fits.parquet: value, stderr and at_bound by parameter; empty if refused."""
+    chosen = rows(fits, law=law, method=method, domain=domain, size=size)
+    return {row["parameter"]: row for row in chosen.to_dicts()}
+
+
+def loss_at(curve: pl.DataFrame, k: int, column: str = "loss") -> float | None:
+    """Return a column of a curve at k, None where k is not measured."""
+    values = curve.filter(pl.col("k") == k)[column].to_list()
+    return values[0] if values else None
+
+
+def by_k(curve: pl.DataFrame, column: str) -> dict[int, float]:
+    """Return a column of a curve by k."""
+    return dict(curve.select("k", column).iter_rows())

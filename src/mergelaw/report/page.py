@@ -1,0 +1,109 @@
+"""The report as one HTML file: reads tables and figures, fills the template."""
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+
+from mergelaw.config import Study
+from mergelaw.errors import TableError
+from mergelaw.laws.schemas import TABLES
+from mergelaw.paths import StudyPaths
+from mergelaw.report import context, findings, grids, identification
+from mergelaw.report.inputs import FITS_JSON, Tables, read_fits, read_tables
+from mergelaw.report.registry import FIGURES
+from mergelaw.report.svg import inline, theme_css
+from mergelaw.tables import LOSSES, read_provenance, read_table
+
+
+def render(study: Study, paths: StudyPaths) -> str:
+    """Return the page's HTML.
+
+    Raises
+    ------
+    TableError
+        If a table or figure is missing or broken.
+    """
+    tables = read_tables(paths.laws, [table.file for table in TABLES])
+    fits = read_fits(paths.laws)
+    facts = context.facts_of(read_table(paths.losses, LOSSES))
+    values = {
+        "study": study,
+        "css": Markup(_source("page.css") + theme_css()),  # noqa: S704 - our own file
+        "figures": {name: _figure(paths.figures / f"{name}.svg", name) for name in FIGURES},
+        "registry": FIGURES,
+        **sections(study, tables, fits, facts),
+        **origin(study, paths),
+    }
+    environment = Environment(
+        loader=PackageLoader("mergelaw", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    return environment.get_template("page.html").render(values)
+
+
+def sections(
+    study: Study, tables: Tables, fits: Mapping[str, Any], facts: context.Facts
+) -> dict[str, Any]:
+    """Return sentences and tables of the page by name."""
+    return {
+        "headline": context.headline(study, tables, facts),
+        "answer": grids.answer(study, tables),
+        "about": context.about(study, tables, facts),
+        "joint_fits": grids.joint_fits(study, fits),
+        "heldout": grids.heldout(study, tables),
+        "forecasts": grids.forecasts(study, tables),
+        "methods": grids.methods(study),
+        "identified": identification.identified(fits),
+        "notes": identification.notes(fits),
+        "trends": identification.trends(study, tables),
+        "analyses": {
+            "variance_by_k": findings.variance(study, tables),
+            "return_by_k": findings.returns(study, tables),
+            "method_gap": findings.gaps(study, tables),
+            "synergy": findings.synergy(study, tables),
+            "domains": findings.domains(study, tables),
+            "own_cross": findings.specialists(study, tables),
+        },
+    }
+
+
+def origin(study: Study, paths: StudyPaths) -> dict[str, Any]:
+    """Return where the numbers come from: versions, and every table with its digest."""
+    found = read_provenance(paths.losses)
+    files = [paths.losses, *(paths.laws / table.file for table in TABLES), paths.laws / FITS_JSON]
+    return {
+        "provenance": {k: v for k, v in found.items() if k != "versions"},
+        "versions": json.loads(found.get("versions", "{}")),
+        "root": paths.root.as_posix(),
+        "config": os.path.relpath(paths.config, paths.page.parent),
+        "files": [
+            (
+                file.name,
+                os.path.relpath(file, paths.page.parent),
+                hashlib.sha256(file.read_bytes()).hexdigest()[:16],
+            )
+            for file in files
+        ],
+    }
+
+
+def _figure(path: Path, name: str) -> Markup:
+    figure = FIGURES[name]
+    try:
+        svg = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        raise TableError(f"{path}: is missing; draw the figure first") from None
+    return Markup(inline(svg, name, figure.title, figure.caption))  # noqa: S704 - our own file
+
+
+def _source(name: str) -> str:
+    return (Path(__file__).parent / name).read_text(encoding="utf-8")

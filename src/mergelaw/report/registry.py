@@ -1,0 +1,112 @@
+"""The report's figures by name: title, caption, tables; light, because workflow rules read it."""
+
+from typing import NamedTuple
+
+
+class Figure(NamedTuple):
+    """A figure of the report.
+
+    Attributes
+    ----------
+    title
+        What is shown, without a full stop; heads the drawing and the page's section.
+    caption
+        How to read the drawing; with the title it stands alone.
+    tables
+        Files of `results/{study}/laws` that the drawing reads.
+    """
+
+    title: str
+    caption: str
+    tables: tuple[str, ...]
+
+
+CURVES, FITS, PREDICTIONS = "curves.parquet", "fits.parquet", "predictions.parquet"
+
+FIGURES: dict[str, Figure] = {
+    "loss_by_k": Figure(
+        "Loss against the number of merged experts",
+        "Points: mean macro loss over the subsets of k experts, with standard errors where they "
+        "are defined. Solid lines: the law floor + tail/(k + offset), fitted to each size. "
+        "Dashed lines: its floor, an extrapolation that no pool reaches. Pale dash-dotted lines: "
+        "one joint law for all sizes.",
+        (CURVES, FITS, PREDICTIONS),
+    ),
+    "floor_tail_by_n": Figure(
+        "Floor and tail against model size",
+        "Floor and tail of the law fitted to each size (points, with standard errors of the fit "
+        "where they are defined: scatter about the curve, not token error) against N. Lines: floor "
+        "and tail that one joint law gives. Open points are at a bound of the fit.",
+        (CURVES, FITS, PREDICTIONS),
+    ),
+    "heldout": Figure(
+        "The largest size, predicted from the smaller ones",
+        "Points: measured macro loss of the largest size. Dash-dotted lines: the joint law fitted "
+        "without that size. The distance between them is the honest test of the law across sizes.",
+        ("heldout.parquet",),
+    ),
+    "forecast": Figure(
+        "Loss forecast from three small k",
+        "Lines: the law through three small k (filled points), solved in closed form; dash-dotted "
+        "where it is extrapolated. Open points: measured, not used by the forecast. Macro loss.",
+        ("forecast.parquet",),
+    ),
+    "variance_by_k": Figure(
+        "Variance over subsets against the number of merged experts",
+        "Points: variance of the macro loss over the subsets of k experts. Lines: "
+        "V0 (1/k - 1/M), the law for subsets drawn without replacement from a pool of M experts; "
+        "it reaches 0 at k = M, where one subset exists.",
+        ("variance.parquet",),
+    ),
+    "return_by_k": Figure(
+        "Share of the realized improvement against the number of merged experts",
+        "Share of the drop in macro loss from one expert to the whole pool that k experts "
+        "already reach, on the running minimum of the measured loss. Dashed lines: 85% and 90%.",
+        ("returns.parquet",),
+    ),
+    "method_gap": Figure(
+        "Loss of each method relative to the reference method",
+        "Difference in macro loss from the reference method, in percent, at the same size and k. "
+        "Below zero the method is better than the reference.",
+        ("gaps.parquet",),
+    ),
+    "synergy": Figure(
+        "What each expert adds to each domain",
+        "Mean fall of a domain's loss when the row's expert joins a subset, over all measured "
+        "pairs of subsets, balanced over k; reference method. Blue: the expert helps; red: it "
+        "hurts.",
+        ("synergy.parquet",),
+    ),
+    "domains": Figure(
+        "Loss of each domain against the number of merged experts",
+        "Points: mean loss of the domain over the subsets of k experts, with standard errors where "
+        "they are defined; lines: the law floor + tail/(k + offset), fitted to each domain and "
+        "size; reference method. Every panel has its own loss scale.",
+        (CURVES, PREDICTIONS),
+    ),
+    "own_cross": Figure(
+        "Loss of each single expert on each domain",
+        "Loss of every expert alone (k = 1) at the largest size; reference method. Framed cells: "
+        "the expert's own domain. Lighter is better.",
+        ("specialists.parquet",),
+    ),
+}
+"""Every figure, in the page's order."""
+
+README_FIGURE = "loss_by_k"
+"""The figure that is written as PNG too, for the README."""
+
+PAGE_TABLES = (
+    CURVES,
+    "specialists.parquet",
+    FITS,
+    PREDICTIONS,
+    "heldout.parquet",
+    "forecast.parquet",
+    "variance.parquet",
+    "returns.parquet",
+    "gaps.parquet",
+    "synergy.parquet",
+    "fits.json",
+)
+"""Files of `results/{study}/laws` that the page reads or links to, besides the figures."""

@@ -1,0 +1,162 @@
+"""The loss: what transformers computes itself, whatever the batches, the padding and the chunks."""
+
+import math
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from mergelaw.data.encode import Encoded
+from mergelaw.errors import CheckpointError
+from mergelaw.evaluation import loss
+from mergelaw.evaluation.loss import item_nll, make_batches
+from tests.helpers import naive_nll, tiny_model
+
+FAMILIES = {
+    "Qwen2": {}, "Qwen2 tied": {"tie_word_embeddings": True}, "Llama": {}, "Gemma": {},
+    "Gemma2": {"final_logit_softcapping": 5.0},
+}
+
+
+def random_items(n: int = 23, seed: int = 0) -> list[Encoded]:
+    """Return items of 2 to 40 tokens; some score only their last token, some have gaps."""
+    draw = random.Random(seed)
+    items = []
+    for i in range(n):
+        length = draw.randint(2, 40)
+        scored = [False] + [draw.random() < 0.6 for _ in range(length - 1)]
+        scored[-1] = scored[-1] or i % 3 == 0
+        ids = np.array([draw.randrange(300) for _ in range(length)], dtype=np.int32)
+        items.append(Encoded(ids, np.array(scored), 0))
+    return items
+
+
+ITEMS = random_items()
+COUNTS = np.array([item.scored.sum() for item in ITEMS])
+
+
+@pytest.fixture(scope="module")
+def model():
+    return tiny_model("Llama")
+
+
+def losses(model, items=ITEMS, batch_tokens=200):
+    return item_nll(model, make_batches(items, batch_tokens), len(items))
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_equal_to_a_naive_loop_over_examples(family):
+    model = tiny_model(family.split(" ")[0], **FAMILIES[family])
+    naive = np.array([naive_nll(model, i.input_ids, i.scored) if i.scored.any() else 0.0 for i in ITEMS])
+    ours = losses(model)
+    assert ours.dtype == np.float64
+    np.testing.assert_array_less(np.abs(ours - naive), 3e-6 * COUNTS + 1e-12)
+    assert abs(ours.sum() - naive.sum()) < 1e-6 * COUNTS.sum()  # 1e-6 nats/token
+    per_token = naive.sum() / COUNTS.sum()
+    assert abs(per_token - math.log(300)) > 0.1, "the model is far from uniform, so that errors would show"
+
+
+def test_the_soft_cap_of_gemma_matters():
+    capped, free = (tiny_model("Gemma2", final_logit_softcapping=cap) for cap in (1.0, None))
+    assert losses(capped).sum() < 0.95 * losses(free).sum()
+
+
+@pytest.mark.parametrize(("family", "scale"), [("Granite", {"logits_scaling": 8.0}), ("Cohere", {"logit_scale": 0.06})])
+def test_models_that_scale_their_logits_are_refused_in_words(family, scale):
+    model = tiny_model(family, **scale)
+    ((key, value),) = scale.items()
+    with pytest.raises(CheckpointError, match=f"{family.lower()}.*{key} = {value}.*cannot be scored"):
+        losses(model)
+
+
+@pytest.mark.parametrize("family", ["Qwen2", "Gemma2"])
+def test_uniform_logits_give_the_logarithm_of_the_vocabulary(family):
+    model = tiny_model(family)
+    with torch.no_grad():
+        model.get_output_embeddings().weight.zero_()
+    np.testing.assert_allclose(losses(model), COUNTS * math.log(300), rtol=1e-6)
+
+
+def test_batch_size_and_padding_never_matter(model):
+    alone = np.array([losses(model, [item])[0] for item in ITEMS])
+    for batch_tokens in (1, 41, 100, 10**6):
+        np.testing.assert_allclose(losses(model, batch_tokens=batch_tokens), alone, rtol=2e-6)
+
+
+def test_padding_is_invisible_whatever_its_token(model):
+    (batch,) = make_batches(ITEMS, 10**6)
+    lengths = sorted((len(item.input_ids) for item in ITEMS), reverse=True)
+    pad = torch.tensor([[column >= length for column in range(lengths[0])] for length in lengths])
+    assert (batch.input_ids[pad] == 0).all()
+    before = item_nll(model, [batch], len(ITEMS))
+    batch.input_ids[pad] = 299
+    np.testing.assert_array_equal(item_nll(model, [batch], len(ITEMS)), before)
+
+
+def test_the_order_of_items_never_matters(model):
+    shuffled = list(range(len(ITEMS)))
+    random.Random(1).shuffle(shuffled)
+    again = losses(model, [ITEMS[i] for i in shuffled])
+    np.testing.assert_allclose(again, losses(model)[shuffled], rtol=2e-6)
+
+
+@pytest.mark.parametrize("rows", [1, 7, 64])
+def test_the_chunk_of_logits_never_matters(model, monkeypatch, rows):
+    whole = losses(model)
+    monkeypatch.setattr(loss, "CHUNK_ROWS", rows)
+    np.testing.assert_allclose(losses(model), whole, rtol=1e-6)
+
+
+def test_only_scored_tokens_count(model):
+    item = ITEMS[0]
+    parts = []
+    for position in np.flatnonzero(item.scored):
+        one = np.zeros_like(item.scored)
+        one[position] = True
+        parts.append(losses(model, [Encoded(item.input_ids, one, 0)])[0])
+    assert len(parts) > 5
+    assert losses(model, [item])[0] == pytest.approx(sum(parts), rel=1e-6)
+    nothing = Encoded(item.input_ids, np.zeros_like(item.scored), 0)
+    assert losses(model, [nothing, item])[0] == 0.0
+
+
+def test_a_token_sees_what_is_before_it_and_nothing_after(model):
+    scored = np.array([False] * 5 + [True] + [False] * 4)
+    ids = np.arange(10, 20, dtype=np.int32)
+    before, after = ids.copy(), ids.copy()
+    before[3], after[7] = 200, 200
+    own, changed, same = losses(model, [Encoded(i, scored, 0) for i in (ids, before, after)], 10**6)
+    assert own == same != changed
+
+
+def test_bfloat16_models_are_summed_in_float32():
+    model = tiny_model("Llama").bfloat16()
+    ours = losses(model)
+    with torch.inference_mode():
+        for item, nll in zip(ITEMS[:5], ours, strict=False):
+            logits = model(input_ids=torch.tensor(item.input_ids[None]).long()).logits[0].double()
+            log_p = logits.log_softmax(-1)
+            naive = -sum(log_p[t - 1, item.input_ids[t]] for t in np.flatnonzero(item.scored))
+            assert nll == pytest.approx(float(naive), rel=2e-2)  # the hidden states are of 8 bits
+    assert np.unique(np.float32(ours)).size > len(ITEMS) // 2
+
+
+def test_batches_hold_every_item_once_within_the_budget():
+    batches = make_batches(ITEMS, 100)
+    assert all(b.input_ids.numel() <= 100 for b in batches)
+    assert len(batches) < len(ITEMS) / 1.5, "items share batches"
+    found = np.sort(torch.cat([b.items for b in batches]))
+    np.testing.assert_array_equal(found, np.repeat(np.arange(len(ITEMS)), COUNTS))
+    lengths = [b.input_ids.shape[1] for b in batches]
+    assert lengths == sorted(lengths, reverse=True), "the longest first: memory fails early, not late"
+    assert [b.input_ids.shape for b in make_batches(ITEMS[:1], 1)] == [(1, len(ITEMS[0].input_ids))]
+
+
+def test_targets_are_the_scored_tokens_themselves():
+    for batch in make_batches(ITEMS, 300):
+        for item in batch.items.unique().tolist():
+            mine = batch.items == item
+            assert batch.targets[mine].tolist() == ITEMS[item].input_ids[ITEMS[item].scored].tolist()
+            flat = batch.input_ids.flatten()
+            assert torch.equal(flat[batch.positions[mine] + 1], batch.targets[mine])

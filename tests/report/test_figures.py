@@ -1,0 +1,304 @@
+"""Figures draw the tables' numbers, name everything, and are the same bytes every time."""
+
+import re
+import subprocess
+import sys
+
+import numpy as np
+import polars as pl
+import pytest
+from matplotlib.collections import QuadMesh
+from matplotlib.colors import to_hex
+
+from mergelaw.laws import schemas
+from mergelaw.report import style
+from mergelaw.report.colors import method_look, size_look
+from mergelaw.report.figures import DRAW
+from mergelaw.report.inputs import rows
+from mergelaw.report.registry import FIGURES, PAGE_TABLES, README_FIGURE
+from mergelaw.report.stage import write_figure
+from tests.report import tables
+
+
+def draw(study, frames, name):
+    needed = {file: frames[file] for file in FIGURES[name].tables}
+    with style.settings():
+        figure = DRAW[name](study, needed)
+        figure.draw_without_rendering()
+    return figure
+
+
+def panel(figure, title):
+    return next(axes for axes in figure.axes if axes.get_title(loc="left") == title)
+
+
+def drawn_as(axes, color, marker=None):
+    """(x, y) of every line of this colour, with markers or without."""
+    return [
+        (np.asarray(line.get_xdata(), float).tolist(), np.asarray(line.get_ydata(), float).tolist())
+        for line in axes.lines
+        if to_hex(line.get_color()) == color
+        and (line.get_marker() == marker if marker else line.get_marker() in {"None", "", None})
+    ]
+
+
+def legend_texts(figure):
+    return [text.get_text() for legend in figure.legends for text in legend.get_texts()]
+
+
+def whole_text(figure):
+    titles = [legend.get_title().get_text() for legend in figure.legends]
+    return " ".join([*titles, figure.get_suptitle(), *legend_texts(figure)])
+
+
+def xy(frame, y):
+    return frame["k"].cast(float).to_list(), frame[y].to_list()
+
+
+def test_registry_and_drawing_agree():
+    assert list(DRAW) == list(FIGURES)
+    assert README_FIGURE in FIGURES
+    files = {table.file for table in schemas.TABLES}
+    assert {file for figure in FIGURES.values() for file in figure.tables} <= files
+    assert set(PAGE_TABLES) == files | {"fits.json"}
+
+
+def test_registry_is_light():
+    code = (
+        "import sys, mergelaw.report.registry; print([m for m in sys.modules if m in "
+        "('matplotlib', 'seaborn', 'polars', 'jinja2', 'torch')])"
+    )
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    assert result.stdout.strip() == "[]"
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_names_itself_and_its_axes(name, small_study, small_tables):
+    figure = draw(small_study, small_tables[0], name)
+    assert FIGURES[name].title in whole_text(figure)
+    shown = [axes for axes in figure.axes if axes.get_visible()]
+    labels = [axes.get_xlabel() + axes.get_ylabel() for axes in shown]
+    assert any(axes.get_xlabel() for axes in shown)
+    assert any(re.search(r"nats/token|against average|share of the fall", text) for text in labels)
+
+
+def test_loss_by_k_draws_points_fits_floors_and_joint_law(small_study, small_tables):
+    frames, _ = small_tables
+    figure = draw(small_study, frames, "loss_by_k")
+    for method in small_study.method_labels:
+        axes = panel(figure, method)
+        for size in small_study.size_names:
+            look = size_look(small_study, size)
+            cell = {"method": method, "size": size, "domain": "macro"}
+            curve = rows(frames["curves.parquet"], **cell).filter(pl.col("k") > 0)
+            assert xy(curve, "loss") in drawn_as(axes, look.color, look.marker)
+            lines = drawn_as(axes, look.color)
+            for law in ("floor_tail", "joint"):
+                fitted = rows(frames["predictions.parquet"], law=law, **cell)
+                assert xy(fitted, "loss_predicted") in lines
+            floor = rows(frames["fits.parquet"], law="floor_tail", parameter="floor", **cell)
+            assert any(set(y) == set(floor["value"]) for _, y in lines)
+    assert axes.get_xlabel() == "k, merged experts"
+    assert "w32 (N = 25.1K)" in legend_texts(figure)
+    assert "its floor, extrapolated" in legend_texts(figure)
+
+
+def test_error_bars_are_the_standard_errors(small_study, small_tables):
+    frames = dict(small_tables[0])
+    frames["curves.parquet"] = frames["curves.parquet"].with_columns(
+        loss_se=pl.when(pl.col("k") == 2).then(0.125)
+    )
+    axes = panel(draw(small_study, frames, "loss_by_k"), "average")
+    bars = [segment for bar in axes.collections for segment in bar.get_segments()]
+    assert [round(float(np.ptp(segment[:, 1])), 9) for segment in bars] == [0.25, 0.25]
+    assert {float(x) for segment in bars for x in segment[:, 0]} == {2.0}
+
+
+def test_floor_and_tail_are_the_fits(small_study, small_tables):
+    frames, _ = small_tables
+    figure = draw(small_study, frames, "floor_tail_by_n")
+    for part in ("floor", "tail"):
+        axes = panel(figure, part)
+        assert axes.get_xscale() == "log"
+        assert "non-embedding parameters" in axes.get_xlabel()
+        for method in small_study.method_labels:
+            look = method_look(small_study, method)
+            values = rows(
+                frames["fits.parquet"],
+                law="floor_tail",
+                method=method,
+                domain="macro",
+                parameter=part,
+            )["value"].to_list()
+            points = [y for _, (y,) in drawn_as(axes, look.color, look.marker)]
+            assert sorted(points) == sorted(values)
+    line_x, line_y = drawn_as(panel(figure, "floor"), method_look(small_study, "ties").color)[-1]
+    assert line_y == pytest.approx([0.3 + 0.01 * n**-0.45 for n in line_x])
+
+
+@pytest.mark.parametrize(
+    ("name", "file", "column"),
+    [
+        ("variance_by_k", "variance.parquet", "variance"),
+        ("return_by_k", "returns.parquet", "return"),
+        ("forecast", "forecast.parquet", "loss_predicted"),
+    ],
+)
+def test_panels_by_method_draw_the_table(name, file, column, small_study, small_tables):
+    frames, _ = small_tables
+    figure = draw(small_study, frames, name)
+    for method in small_study.method_labels:
+        lines = [
+            np.round([line.get_xdata(), line.get_ydata()], 12)
+            for line in panel(figure, method).lines
+        ]
+        drawn = {(k, value) for x, y in lines for k, value in zip(x, y, strict=True)}
+        expected = rows(frames[file], method=method, domain="macro")
+        assert set(zip(expected["k"], np.round(expected[column], 12), strict=True)) <= drawn
+
+
+def test_forecast_tells_used_from_unused_points(small_study, small_tables):
+    figure = draw(small_study, small_tables[0], "forecast")
+    look = size_look(small_study, "w32")
+    marked = [
+        line
+        for line in panel(figure, "average").lines
+        if line.get_marker() == look.marker and to_hex(line.get_color()) == look.color
+    ]
+    faces = {tuple(line.get_xdata()): to_hex(line.get_markerfacecolor()) for line in marked}
+    assert faces == {(1, 2, 4): look.color, (3,): "#fefefe"}
+
+
+def test_heldout_draws_prediction_and_measurement(small_study, small_tables):
+    frames, _ = small_tables
+    axes = panel(draw(small_study, frames, "heldout"), "ties, w48")
+    look = method_look(small_study, "ties")
+    expected = rows(frames["heldout.parquet"], method="ties", domain="macro")
+    assert drawn_as(axes, look.color, look.marker) == [xy(expected, "loss")]
+    assert drawn_as(axes, look.color) == [xy(expected, "loss_predicted")]
+
+
+def test_gap_leaves_out_the_reference(small_study, small_tables):
+    frames, _ = small_tables
+    figure = draw(small_study, frames, "method_gap")
+    look = method_look(small_study, "ties")
+    expected = rows(frames["gaps.parquet"], method="ties", size="w48", domain="macro")
+    axes = panel(figure, "w48")
+    assert drawn_as(axes, look.color, look.marker) == [xy(expected, "gap_percent")]
+    assert len(axes.lines) == 2
+    assert legend_texts(figure) == ["average (reference)", "ties"]
+
+
+def test_synergy_is_centred_and_holds_the_table(small_study, small_tables):
+    frames, _ = small_tables
+    axes = panel(draw(small_study, frames, "synergy"), "w48")
+    mesh = next(item for item in axes.collections if isinstance(item, QuadMesh))
+    assert mesh.norm.vmin == -mesh.norm.vmax
+    cells = rows(frames["synergy.parquet"], size="w48", method="average")
+    donors, receivers = small_study.expert_names, [*small_study.domain_names, "macro"]
+    values = np.asarray(mesh.get_array()).reshape(len(donors), len(receivers))
+    for row in cells.to_dicts():
+        place = donors.index(row["donor"]), receivers.index(row["receiver"])
+        assert values[place] == row["gain"]
+    assert f"{cells['gain'][0]:.2f}" in {text.get_text() for text in axes.texts}
+
+
+def test_own_cells_are_framed_at_the_largest_size(small_study, small_tables):
+    figure = draw(small_study, small_tables[0], "own_cross")
+    axes = figure.axes[0]
+    assert "w48" in figure.get_suptitle()
+    assert sorted(patch.get_xy() for patch in axes.patches) == [(i, i) for i in range(4)]
+
+
+def test_domains_have_a_panel_each(small_study, small_tables):
+    figure = draw(small_study, small_tables[0], "domains")
+    titles = [axes.get_title(loc="left") for axes in figure.axes if axes.get_visible()]
+    assert titles == list(small_study.domain_names)
+
+
+def test_colours_of_series_differ_and_are_constant(small_study):
+    wide = tables.make_study(7, tuple(tables.METHODS), 4)
+    assert len({size_look(wide, name) for name in wide.size_names}) == 7
+    assert len({method_look(wide, name).color for name in wide.method_labels}) == 6
+
+
+def test_bytes_are_equal_twice(small_study, drawn, tmp_path):
+    again = tables.tree(small_study, tmp_path)
+    for name in ("loss_by_k", "synergy"):
+        write_figure(small_study, again, name)
+        svg = (drawn.figures / f"{name}.svg").read_bytes()
+        assert (again.figures / f"{name}.svg").read_bytes() == svg
+        assert b"<dc:date>" not in svg
+        assert b"<text" not in svg
+        assert b"font-family" not in svg
+        assert b"<image" not in svg
+    png = (drawn.figures / "loss_by_k.png").read_bytes()
+    assert (again.figures / "loss_by_k.png").read_bytes() == png
+    assert {path.suffix for path in again.figures.iterdir()} == {".svg", ".png"}
+
+
+@pytest.mark.parametrize(("sizes", "methods", "pool"), [(1, 1, 3), (3, 6, 5), (7, 1, 16)])
+@pytest.mark.parametrize("name", FIGURES)
+def test_other_shapes_of_studies(name, sizes, methods, pool):
+    study = tables.make_study(sizes, tuple(tables.METHODS)[:methods], pool)
+    figure = draw(study, cached(sizes, methods, pool), name)
+    assert FIGURES[name].title in whole_text(figure)
+
+
+BUILT = {}
+
+
+def cached(*shape):
+    if shape not in BUILT:
+        sizes, methods, pool = shape
+        study = tables.make_study(sizes, tuple(tables.METHODS)[:methods], pool)
+        BUILT[shape] = tables.build(study)[0]
+    return BUILT[shape]
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_empty_and_null_tables_are_drawn(name, small_study, small_tables):
+    frames = dict(small_tables[0])
+    optional = {
+        "sd",
+        "subset_se",
+        "token_se",
+        "loss_se",
+        "stderr",
+        "maximum",
+        "ratio",
+        "floor",
+        "tail",
+        "offset",
+        "loss_predicted",
+        "relative_error",
+        "return",
+        "k85",
+        "k90",
+        "is_own",
+        "gain",
+    }
+    nulled = {
+        file: frame.with_columns(
+            pl.lit(None, dtype=frame.schema[c]).alias(c) for c in optional & set(frame.columns)
+        )
+        for file, frame in frames.items()
+    }
+    refused = pl.lit("not_identified")
+    nulled["forecast.parquet"] = nulled["forecast.parquet"].with_columns(case=refused)
+    draw(small_study, nulled, name)
+    emptied = {f: frame if f == "curves.parquet" else frame.clear() for f, frame in frames.items()}
+    draw(small_study, emptied, name)
+
+
+def test_a_refused_forecast_is_named(small_study, small_tables):
+    frames = dict(small_tables[0])
+    refused = pl.col("size") == "w48"
+    frames["forecast.parquet"] = frames["forecast.parquet"].with_columns(
+        case=pl.when(refused).then(pl.lit("not_identified")).otherwise("case"),
+        loss_predicted=pl.when(~refused).then("loss_predicted"),
+    )
+    axes = panel(draw(small_study, frames, "forecast"), "average")
+    assert [text.get_text() for text in axes.texts] == ["no forecast: w48"]

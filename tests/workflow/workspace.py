@@ -1,0 +1,93 @@
+"""A folder in which Snakemake runs a study, and the configs that the tests of this folder use."""
+
+import copy
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+ROOT = Path(__file__).parents[2]
+CONFIG = yaml.safe_load((ROOT / "config" / "smoke.yaml").read_text(encoding="utf-8"))
+
+
+@dataclass
+class Workspace:
+    """A folder that studies run in."""
+
+    folder: Path
+
+    @property
+    def results(self) -> Path:
+        return self.folder / "results" / "smoke"
+
+    def write_config(self, config: Mapping[str, Any]) -> Path:
+        path = self.folder / "study.yaml"
+        path.write_text(yaml.safe_dump(dict(config), sort_keys=False), encoding="utf-8")
+        return path
+
+    def command(self, config: Mapping[str, Any], *arguments: str) -> list[str]:
+        binary = Path(sys.executable).with_name("snakemake")
+        return [
+            str(binary),
+            "--snakefile",
+            str(ROOT / "Snakefile"),
+            "--directory",
+            str(self.folder),
+            "--configfile",
+            str(self.write_config(config)),
+            *arguments,
+        ]
+
+    def snakemake(
+        self, config: Mapping[str, Any], *arguments: str
+    ) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(
+            self.command(config, *arguments),
+            capture_output=True,
+            text=True,
+            env=environment(),
+            cwd=ROOT,
+        )
+
+    def run(self, config: Mapping[str, Any], *arguments: str) -> str:
+        """Run for real; the log when it succeeds."""
+        done = self.snakemake(config, "--cores", "2", *arguments)
+        assert done.returncode == 0, done.stderr[-6000:] + done.stdout[-2000:]
+        return done.stderr
+
+    def planned(self, config: Mapping[str, Any], *targets: str) -> set[str]:
+        """Outputs that a dry run would make, relative to the study's folder; `study.json` aside."""
+        done = self.snakemake(config, "--dry-run", *targets)
+        assert done.returncode == 0, done.stderr[-4000:]
+        outputs = re.findall(r"^    output: (.*)$", done.stdout + done.stderr, re.MULTILINE)
+        names = {name for line in outputs for name in line.split(", ")}
+        return {name.removeprefix("results/smoke/") for name in names} - {"study.json"}
+
+
+def environment() -> dict[str, str]:
+    """The tests' environment with this interpreter's commands first on the path."""
+    path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"]])
+    return {**os.environ, "PATH": path}
+
+
+def edited(config: Mapping[str, Any], **changes: Any) -> dict[str, Any]:
+    """A copy of a config with top-level keys replaced."""
+    return {**copy.deepcopy(dict(config)), **changes}
+
+
+FIRST = edited(CONFIG, design=[{"kind": "exhaustive", "k": [1, 4]}])
+"""The smoke study before it grew: single experts and the full merge."""
+
+GROWN = edited(CONFIG, design=[{"kind": "exhaustive", "k": [1, 4]}, {"kind": "exhaustive"}])
+"""The same study with every other subset appended."""
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
