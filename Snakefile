@@ -21,9 +21,10 @@ report: "workflow/report/workflow.rst"
 
 
 rule all:
-    """The report with everything that it needs."""
+    """The report; every chunk is named, so that a missing one is made again."""
     input:
         "<study>/report/report.html",
+        all_chunks,
 
 
 include: "workflow/rules/data.smk"

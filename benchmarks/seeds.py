@@ -1,6 +1,7 @@
 """`make bench-seeds`: the law on fresh seeds of the default study, whose training is frozen."""
 
 import argparse
+import itertools
 import json
 import subprocess
 import sys
@@ -73,7 +74,7 @@ def floors(rows: pl.DataFrame) -> dict[str, dict[str, object]]:
     found = {}
     for (method,), group in rows.group_by("method", maintain_order=True):
         values = group["value"].to_list()
-        falls = all(a > b for a, b in zip(values, values[1:], strict=False))
+        falls = all(a > b for a, b in itertools.pairwise(values))
         found[str(method)] = {"values": [round(v, 4) for v in values], "fall_with_n": falls}
     return found
 

@@ -1,13 +1,11 @@
 """Fixtures of all tests: no network, and one tiny study that is trained once."""
 
 import os
-import sys
-from pathlib import Path
 
 import pytest
 
 os.environ["HF_HUB_OFFLINE"] = "1"
-sys.path.insert(0, str(Path(__file__).parents[1]))  # so that tests import tests.helpers
+os.environ.setdefault("OMP_NUM_THREADS", "1")  # tiny tensors: threads only wait for each other
 
 
 @pytest.fixture(scope="session")

@@ -1,4 +1,4 @@
-"""Builders shared by tests: configs of tiny studies, tokenizers and checkpoints made on the spot."""
+"""Builders shared by tests: configs of tiny studies; tokenizers, checkpoints made on the spot."""
 
 import copy
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,12 +9,18 @@ import polars as pl
 
 from mergelaw.config import Study, parse_study
 from mergelaw.data.items import text_digest
+from mergelaw.design import chunks
 from mergelaw.paths import StudyPaths
 from mergelaw.tables import ITEMS
 
 ARCHITECTURE = {
-    "hidden_size": 16, "layers": 1, "heads": 2, "kv_heads": 1, "intermediate_size": 24,
-    "context": 96, "initializer_range": 0.08,
+    "hidden_size": 16,
+    "layers": 1,
+    "heads": 2,
+    "kv_heads": 1,
+    "intermediate_size": 24,
+    "context": 96,
+    "initializer_range": 0.08,
 }
 METHODS = [
     {"label": "average", "method": "average"},
@@ -45,6 +51,7 @@ STUDY: dict[str, Any] = {
     "laws": {"forecast_k": [1, 2, 3]},
 }
 """A study of 2 sizes, 3 experts and 3 domains that trains in seconds."""
+
 
 def study_dict(*changes: tuple[str, object]) -> dict[str, Any]:
     """Return a copy of `STUDY`; each change is a dotted path (`sizes.0.base`) and its new value."""
@@ -91,11 +98,30 @@ def run_experts(study: Study, paths: StudyPaths) -> None:
             train_expert(study, paths, size, expert)
 
 
+def run_sweep(
+    study: Study,
+    paths: StudyPaths,
+    sizes: Sequence[str] | None = None,
+    methods: Sequence[str] | None = None,
+) -> None:
+    """Merge and score all chunks of a study, or of some of its sizes and methods."""
+    from mergelaw.sweep import run_chunk
+
+    for size in sizes or study.size_names:
+        for method in methods or study.method_labels:
+            for chunk in chunks(study, size):
+                run_chunk(study, paths, size, method, chunk.index)
+
+
 def item_rows(pairs: Iterable[tuple[str, str]], split: str = "heldout") -> pl.DataFrame:
     """Return an items table of (problem, response) pairs, all on one side."""
     rows = [
-        {"item_id": text_digest(problem), "split": split, "messages": chat(problem, response),
-         "plain": problem}
+        {
+            "item_id": text_digest(problem),
+            "split": split,
+            "messages": chat(problem, response),
+            "plain": problem,
+        }
         for problem, response in pairs
     ]
     return pl.DataFrame(rows, schema=dict(ITEMS))
@@ -116,8 +142,12 @@ def special_token_tokenizer(template: str, specials: Sequence[str], bos: str | N
     bpe.decoder = decoders.ByteLevel()
     bpe.train_from_iterator(
         ["The answer is 12. Add the numbers, then add them again."] * 4,
-        trainers.BpeTrainer(vocab_size=320, special_tokens=list(specials), show_progress=False,
-                            initial_alphabet=pre_tokenizers.ByteLevel.alphabet()),
+        trainers.BpeTrainer(
+            vocab_size=320,
+            special_tokens=list(specials),
+            show_progress=False,
+            initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        ),
     )
     if bos is not None:
         bpe.post_processor = processors.TemplateProcessing(
@@ -134,9 +164,17 @@ def tiny_model(kind: str, seed: int = 0, **settings: Any) -> Any:
     import transformers
 
     shape = {
-        "vocab_size": 300, "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 2,
-        "num_attention_heads": 2, "num_key_value_heads": 1, "max_position_embeddings": 96,
-        "initializer_range": 0.3, "bos_token_id": None, "eos_token_id": None, "pad_token_id": None,
+        "vocab_size": 300,
+        "hidden_size": 16,
+        "intermediate_size": 24,
+        "num_hidden_layers": 2,
+        "num_attention_heads": 2,
+        "num_key_value_heads": 1,
+        "max_position_embeddings": 96,
+        "initializer_range": 0.3,
+        "bos_token_id": None,
+        "eos_token_id": None,
+        "pad_token_id": None,
     }
     if kind.startswith("Gemma"):
         shape["head_dim"] = 8
@@ -150,8 +188,11 @@ def save_weights(folder: Path, tensors: Mapping[str, Any], config: Any = None) -
     from safetensors.torch import save_file
 
     folder.mkdir(parents=True, exist_ok=True)
-    save_file({name: tensor.contiguous() for name, tensor in tensors.items()},
-              folder / "model.safetensors", {"format": "pt"})
+    save_file(
+        {name: tensor.contiguous() for name, tensor in tensors.items()},
+        folder / "model.safetensors",
+        {"format": "pt"},
+    )
     if config is not None:
         config.save_pretrained(folder)
     return folder

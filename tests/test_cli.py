@@ -29,7 +29,9 @@ ALL = commands(typer.main.get_command(app))
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "mergelaw", *arguments], capture_output=True, text=True)
+    return subprocess.run(
+        [sys.executable, "-m", "mergelaw", *arguments], capture_output=True, text=True
+    )
 
 
 def test_options_are_frozen():
@@ -46,9 +48,14 @@ def test_help_describes_every_option(name):
 
 
 def test_every_rule_calls_a_command_that_exists():
-    text = "".join(path.read_text(encoding="utf-8") for path in (ROOT / "workflow" / "rules").glob("*.smk"))
-    called = {line.split('"python -m ')[1].split(" --")[0] for line in text.splitlines()
-              if '"python -m mergelaw' in line}
+    text = "".join(
+        path.read_text(encoding="utf-8") for path in (ROOT / "workflow" / "rules").glob("*.smk")
+    )
+    called = {
+        line.split('"python -m ')[1].split(" --")[0]
+        for line in text.splitlines()
+        if '"python -m mergelaw' in line
+    }
     assert called <= set(ALL)
     assert len(called) >= 12
 
@@ -57,8 +64,14 @@ def test_every_rule_calls_a_command_that_exists():
     ("arguments", "words"),
     [
         (["design", "--config", "nowhere.yaml"], "nowhere.yaml: cannot be read"),
-        (["sweep", "chunk", "--config", "config/smoke.yaml", "--size", "w99"], "no such size; one of w16, w32"),
-        (["sweep", "chunk", "--config", "config/smoke.yaml", "--chunk", "7"], "no such chunk; one of 0"),
+        (
+            ["sweep", "chunk", "--config", "config/smoke.yaml", "--size", "w99"],
+            "no such size; one of w16, w32",
+        ),
+        (
+            ["sweep", "chunk", "--config", "config/smoke.yaml", "--chunk", "7"],
+            "no such chunk; one of 0",
+        ),
         (["report", "figure", "--config", "config/smoke.yaml", "--figure", "x"], "no such figure"),
     ],
 )

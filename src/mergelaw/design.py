@@ -1,7 +1,7 @@
 """Which subsets of the expert pool are merged, and how they are cut into chunks.
 
-A pure function of the config, so that the DAG is static. A part of a design only ever grows at its
-end, and each part is chunked on its own: appending a part adds chunks and touches none.
+A pure function of the config, so that the DAG is static. Each part of a design is chunked on its
+own: appending a part adds chunks and touches none; more draws within a part fill its last chunk.
 """
 
 import itertools
@@ -41,6 +41,11 @@ class Chunk:
 
     index: int
     subsets: tuple[Subset, ...]
+
+    @property
+    def experts(self) -> tuple[str, ...]:
+        """Experts that occur in the chunk, sorted by name."""
+        return tuple(sorted({name for subset in self.subsets for name in subset.experts}))
 
 
 def chunks(study: Study, size: str) -> tuple[Chunk, ...]:

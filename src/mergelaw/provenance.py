@@ -67,16 +67,21 @@ def _dump(section: BaseModel) -> dict[str, Any]:
     return section.model_dump(mode="json")
 
 
-def _data(study: Study) -> dict[str, Any]:
-    return {"seed": study.seed, "data": _dump(study.data), "folder": study.data_folder}
-
-
 def _items(study: Study, domain: str) -> dict[str, Any]:
-    return {"source": _dump(study.domain(domain).source), **_data(study)}
+    return {
+        "source": _dump(study.domain(domain).source),
+        "shares": _dump(study.data.shares),
+        "folder": study.data_folder,
+        "seed": study.seed,
+    }
 
 
 def _tokenizer(study: Study) -> dict[str, Any]:
-    return {"tokenizer": _dump(study.tokenizer), "domains": study.domain_names, **_data(study)}
+    return {
+        "tokenizer": _dump(study.tokenizer),
+        "domains": study.domain_names,
+        "seed": study.seed,
+    }
 
 
 def _masks(study: Study, method: str) -> list[Any]:
@@ -91,8 +96,9 @@ def _pretraining(study: Study) -> dict[str, Any]:
     rows = training.steps * training.batch_rows
     return {
         "n_tokens": rows * max(contexts, default=0),
+        "generic_share": study.data.generic_share,
         "domains": study.domain_names,
-        **_data(study),
+        "seed": study.seed,
     }
 
 
@@ -119,11 +125,12 @@ def _expert(study: Study, size: str, expert: str) -> dict[str, Any]:
 
 
 def _chunk(study: Study, size: str, method: str, chunk: int | str) -> dict[str, Any]:
+    part, entry = chunks(study, size)[int(chunk)], study.size(size)
     return {
         "method": _dump(study.method(method)),
-        "subsets": [subset.name for subset in chunks(study, size)[int(chunk)].subsets],
+        "subsets": [subset.name for subset in part.subsets],
         "domains": study.domain_names,
-        "checkpoints": [study.size(size).base, study.size(size).experts],
+        "checkpoints": [entry.base, {name: entry.experts.get(name) for name in part.experts}],
         "arithmetic": [study.dtype, study.accumulate, *_masks(study, method)],
     }
 

@@ -1,5 +1,6 @@
 """The sweep: subsets of one size and method, merged into a live model, scored on all domains."""
 
+import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,12 +10,14 @@ import numpy as np
 import polars as pl
 import torch
 from numpy.typing import NDArray
+from tokenizers import Tokenizer
 from transformers import AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from mergelaw.config import Study
 from mergelaw.config.methods import DareMethod, Method
 from mergelaw.costs import cost_report
+from mergelaw.data.tokenizer import vocabulary_digest
 from mergelaw.design import BASE, Subset, chunks, subsets
 from mergelaw.errors import CheckpointError, DataError, TableError, listing
 from mergelaw.evaluation.loss import item_nll, make_batches
@@ -115,7 +118,6 @@ def run_chunk(study: Study, paths: StudyPaths, size: str, method: str, index: in
         If experts do not match the base, or a loss is not finite.
     """
     entry, chunk = study.method(method), chunks(study, size)[index]
-    experts = sorted({expert for subset in chunk.subsets for expert in subset.experts})
     with cost_report(
         paths.chunk_cost(size, method, index),
         stage="sweep",
@@ -124,24 +126,28 @@ def run_chunk(study: Study, paths: StudyPaths, size: str, method: str, index: in
         chunk=index,
         n_merges=len(chunk.subsets),
     ):
+        base = checkpoint_folder(study, paths, size, BASE)
         vectors = TaskVectors.load(
-            checkpoint_folder(study, paths, size, BASE),
-            {expert: checkpoint_folder(study, paths, size, expert) for expert in experts},
+            base,
+            {expert: checkpoint_folder(study, paths, size, expert) for expert in chunk.experts},
         )
-        live = LiveModel(
-            checkpoint_folder(study, paths, size, BASE), vectors, getattr(torch, study.dtype)
-        )
+        live = LiveModel(base, vectors, getattr(torch, study.dtype))
         text = EvalText.of(read_shards(study, paths), study.evaluation.batch_tokens)
-        _check_vocabulary(text, live)
+        _check_vocabulary(text, base, live.model.get_input_embeddings().num_embeddings)
         rows = [
             {"size": size, "method": method, **row}
-            for mask_seed in (study.mask_seeds if isinstance(entry, DareMethod) else (0,))
+            for mask_seed in _mask_seeds(study, entry)
             for row in _score(study, entry, mask_seed, vectors, chunk.subsets, live, text)
         ]
         origin = provenance(study, "sweep", "chunk", size=size, method=method, chunk=index)
         frame = pl.DataFrame(rows, schema=dict(LOSSES))
         write_table(paths.chunk(size, method, index), frame, LOSSES, LOSSES_KEY, origin)
     return paths.chunk(size, method, index)
+
+
+def _mask_seeds(study: Study, method: Method) -> tuple[int, ...]:
+    """Return the seeds that a method is repeated with: one where it draws no masks."""
+    return study.mask_seeds if isinstance(method, DareMethod) else (0,)
 
 
 def _score(
@@ -184,18 +190,21 @@ def _score(
             }
 
 
-def _check_vocabulary(text: EvalText, live: LiveModel) -> None:
-    rows = live.model.get_input_embeddings().weight.shape[0]
+def _check_vocabulary(text: EvalText, folder: Path, n_embeddings: int) -> None:
+    """Refuse text that was prepared with another tokenizer than the base's."""
+    known = {shard.vocabulary for shard in text.shards}
+    if (folder / "tokenizer.json").exists():
+        known.add(vocabulary_digest(Tokenizer.from_file(str(folder / "tokenizer.json"))))
     largest = max(int(batch.input_ids.max()) for batch in text.batches)
-    if largest >= rows:
+    if len(known) > 1 or largest >= n_embeddings:
         raise DataError(
-            f"the evaluation text has token {largest}, the base only {rows} embeddings: "
-            "the study's tokenizer is not the base's"
+            f"the evaluation text was not prepared with the tokenizer of {folder}; "
+            "name that folder in tokenizer.path"
         )
 
 
 def collect(study: Study, paths: StudyPaths) -> Path:
-    """Join all chunks into one table and check that no cell is missing.
+    """Join all chunks into one table and check that it holds every cell once and nothing else.
 
     Raises
     ------
@@ -204,14 +213,13 @@ def collect(study: Study, paths: StudyPaths) -> Path:
     """
     frames, problems = [], []
     for size in study.size_names:
-        expected = {subset.name for subset in subsets(study, size)}
         for method in study.method_labels:
             cell = pl.concat(
                 read_table(paths.chunk(size, method, chunk.index), LOSSES)
                 for chunk in chunks(study, size)
             )
             frames.append(cell)
-            problems += _incomplete(study, cell, size, method, expected)
+            problems += _differences(cell, _expected(study, size, method), f"{size}, {method}")
     if problems:
         raise TableError(listing(f"{paths.losses}", problems))
     origin = provenance(study, "sweep", "losses")
@@ -219,17 +227,35 @@ def collect(study: Study, paths: StudyPaths) -> Path:
     return paths.losses
 
 
-def _incomplete(
-    study: Study, cell: pl.DataFrame, size: str, method: str, expected: set[str]
-) -> list[str]:
-    masked = isinstance(study.method(method), DareMethod)
-    rows_each = len(study.mask_seeds) if masked else 1
-    problems = []
-    for domain in study.domain_names:
-        found = cell.filter(pl.col("domain") == domain)["subset"]
-        if set(found) != expected or len(found) != rows_each * len(expected):
-            problems.append(
-                f"{size}, {method}, {domain}: {len(found)} rows of {found.n_unique()} subsets, "
-                f"not {rows_each * len(expected)} of {len(expected)}"
-            )
-    return problems
+def _expected(study: Study, size: str, method: str) -> pl.DataFrame:
+    """Return the keys that a cell must hold."""
+    rows = itertools.product(
+        [size],
+        [method],
+        [subset.name for subset in subsets(study, size)],
+        _mask_seeds(study, study.method(method)),
+        [study.accumulate],
+        study.domain_names,
+    )
+    schema = {name: LOSSES[name] for name in LOSSES_KEY}
+    frame = pl.DataFrame(list(rows), schema=schema, orient="row")
+    return frame.with_columns(subset="order")
+
+
+def _differences(cell: pl.DataFrame, expected: pl.DataFrame, name: str) -> list[str]:
+    """Return how many rows are missing, foreign or doubled in a cell, with an example each."""
+    found, key = cell.select(expected.columns), expected.columns
+    parts = {
+        "lacks": expected.join(found, on=key, how="anti"),
+        "has, beyond the design,": found.join(expected, on=key, how="anti"),
+        "has more than once": found.filter(found.is_duplicated()).unique(),
+    }
+    return [
+        f"{name}: {verb} {rows.height} rows, such as {_row(rows.sort(key))}"
+        for verb, rows in parts.items()
+        if rows.height
+    ]
+
+
+def _row(rows: pl.DataFrame) -> str:
+    return ", ".join(f"{column} {value}" for column, value in rows.row(0, named=True).items())

@@ -1,4 +1,4 @@
-"""Configs with problems: every one is told, in words, with the key, the value and what is allowed."""
+"""Configs with problems: every one is told in words: the key, the value and what is allowed."""
 
 import pytest
 
@@ -23,43 +23,72 @@ def problems(*changes) -> list[str]:
 ONE_SECTION = [
     (("seeed", 1), "seeed: unknown key; did you mean 'seed'?"),
     (("zzz", 1), "zzz: unknown key; allowed here: name, notes, seed, "),
-    (("evaluation.token_per_domain", 1),
-     "evaluation.token_per_domain: unknown key; did you mean 'tokens_per_domain'?"),
-    (("methods.2.parameters.densty", 1),
-     "methods[2].parameters.densty: unknown key; did you mean 'density'?"),
-    (("methods.0.parameters", {"scale": 1}),
-     "methods[0].parameters.scale: unknown key; allowed here: none"),
+    (
+        ("evaluation.token_per_domain", 1),
+        "evaluation.token_per_domain: unknown key; did you mean 'tokens_per_domain'?",
+    ),
+    (
+        ("methods.2.parameters.densty", 1),
+        "methods[2].parameters.densty: unknown key; did you mean 'density'?",
+    ),
+    (
+        ("methods.0.parameters", {"scale": 1}),
+        "methods[0].parameters.scale: unknown key; allowed here: none",
+    ),
     (("domains.0.source.item", 5), "domains[0].source.item: unknown key; did you mean 'items'?"),
     (("design.0.chunksize", 5), "design[0].chunksize: unknown key; did you mean 'chunk_size'?"),
-    (("sizes.1.architecture.head", 5),
-     "sizes[1].architecture.head: unknown key; did you mean 'heads'?"),
-    (("methods.1.method", "tise"), "methods[1].method = 'tise': must be one of 'average', "
-     "'task_arithmetic', 'ties', 'dare'"),
-    (("design.0.kind", None),
-     "design[0].kind: is missing; one of exhaustive, max_min_hamming, uniform"),
-    (("domains.0.source.kind", "file"),
-     "domains[0].source.kind = 'file': must be one of 'procedural', 'files', 'datasets'"),
+    (
+        ("sizes.1.architecture.head", 5),
+        "sizes[1].architecture.head: unknown key; did you mean 'heads'?",
+    ),
+    (
+        ("methods.1.method", "tise"),
+        "methods[1].method = 'tise': must be one of 'average', 'task_arithmetic', 'ties', 'dare'",
+    ),
+    (
+        ("design.0.kind", None),
+        "design[0].kind: is missing; one of exhaustive, max_min_hamming, uniform",
+    ),
+    (
+        ("domains.0.source.kind", "file"),
+        "domains[0].source.kind = 'file': must be one of 'procedural', 'files', 'datasets'",
+    ),
     (("domains.0.source.generator", "geology"), "domains[0].source.generator = 'geology': "),
-    (("methods.2.parameters.density", 0),
-     "methods[2].parameters.density = 0: should be greater than 0 (allowed: > 0 and <= 1)"),
-    (("methods.2.parameters.density", 1.5),
-     "methods[2].parameters.density = 1.5: should be less than or equal to 1 (allowed: > 0 and <= 1)"),
+    (
+        ("methods.2.parameters.density", 0),
+        "methods[2].parameters.density = 0: should be greater than 0 (allowed: > 0 and <= 1)",
+    ),
+    (
+        ("methods.2.parameters.density", 1.5),
+        "methods[2].parameters.density = 1.5: should be less than or equal to 1 "
+        "(allowed: > 0 and <= 1)",
+    ),
     (("methods.3.parameters.drop_rate", 1), "(allowed: >= 0 and < 1)"),
-    (("seed", -1), "seed = -1: should be greater than or equal to 0 (allowed: >= 0 and < 4.29497e+09)"),
+    (
+        ("seed", -1),
+        "seed = -1: should be greater than or equal to 0 (allowed: >= 0 and < 4,294,967,296)",
+    ),
     (("seed", "one"), "seed = 'one': should be a valid integer"),
-    (("design.0.k", [0]), "design[0].k[0] = 0: should be greater than or equal to 1 (allowed: >= 1)"),
+    (
+        ("design.0.k", [0]),
+        "design[0].k[0] = 0: should be greater than or equal to 1 (allowed: >= 1)",
+    ),
     (("sizes.0.architecture.layers", None), "sizes[0].architecture.layers: is missing"),
     (("name", None), "name: is missing (The study's name and its folder under `results/`.)"),
     (("name", "a/b"), "name = 'a/b': "),
     (("methods.0.label", "../x"), "methods[0].label = '../x': "),
     (("training.expert.learning_rate", float("nan")), "training.expert.learning_rate = nan: "),
+    (("methods.1.parameters.scale", float("inf")), "methods[1].parameters.scale = inf: "),
+    (("methods.1.parameters.scale", float("nan")), "methods[1].parameters.scale = nan: "),
     (("training.base.betas", [0.9]), "training.base.betas[1]: is missing"),
     (("domains", []), "domains = []: "),
     (("sizes", 3), "sizes = 3: "),
 ]
 
 
-@pytest.mark.parametrize(("change", "line"), ONE_SECTION, ids=[line[:40] for _, line in ONE_SECTION])
+@pytest.mark.parametrize(
+    ("change", "line"), ONE_SECTION, ids=[line[:40] for _, line in ONE_SECTION]
+)
 def test_one_section_s_problem_in_words(change, line):
     (told,) = problems(change)
     assert told.startswith(line) or told.endswith(line)
@@ -67,44 +96,98 @@ def test_one_section_s_problem_in_words(change, line):
 
 ACROSS = [
     ([("design.0.k", [1, 4])], "design[0].k = 4: allowed 1 to 3"),
-    ([("sizes.1.design", [{"kind": "exhaustive", "k": [7]}])],
-     "sizes[1].design[0].k = 7: allowed 1 to 3"),
+    (
+        [("sizes.1.design", [{"kind": "exhaustive", "k": [7]}])],
+        "sizes[1].design[0].k = 7: allowed 1 to 3",
+    ),
     ([("design.0.k", [2, 2])], "design[0].k = '2' occurs 2 times"),
     ([("methods.1.label", "average")], "methods.label = 'average' occurs 2 times"),
-    ([("domains.1.name", "macro"), ("experts.1.domain", "macro")],
-     "domains[1].name = 'macro': the word is taken by the mean over domains"),
+    (
+        [("domains.1.name", "macro"), ("experts.1.domain", "macro")],
+        "domains[1].name = 'macro': the word is taken by the mean over domains",
+    ),
     ([("experts.1.name", "base")], "experts[1].name = 'base': the word is taken by the base model"),
-    ([("experts.1.domain", "geology")],
-     "experts[1].domain = 'geology': must be one of algebra, biology, code"),
+    (
+        [("experts.1.domain", "geology")],
+        "experts[1].domain = 'geology': must be one of algebra, biology, code",
+    ),
     ([("sizes.0.base", "/base")], "sizes[0]: give either `architecture` (train a base) or `base`"),
-    ([("sizes.0.architecture", None)], "sizes[0]: give either `architecture` (train a base) or `base`"),
-    ([("sizes.0.experts", {"algebra": "/x"})],
-     "sizes[0].experts: finished experts need the `base` that they were made from"),
-    ([("sizes.0", {"name": "s"} | GIVEN | {"experts": GIVEN["experts"] | {"coed": "/x"}}),
-      ("tokenizer", {"path": "/t"})], "sizes[0].experts = 'coed': not in the pool (algebra, biology, code)"),
-    ([("sizes.0.architecture.heads", 3)],
-     "sizes[0].architecture.heads = 3: hidden_size / heads must be an even whole number"),
-    ([("sizes.0.architecture.kv_heads", 3)], "sizes[0].architecture.kv_heads = 3: must divide heads = 2"),
-    ([("evaluation.max_length", 97)],
-     "evaluation.max_length = 97: at most sizes[0].architecture.context = 96"),
-    ([("training.expert.max_length", 97)],
-     "training.expert.max_length = 97: at most sizes[0].architecture.context = 96"),
+    (
+        [("sizes.0.architecture", None)],
+        "sizes[0]: give either `architecture` (train a base) or `base`",
+    ),
+    (
+        [("sizes.0.experts", {"algebra": "/x"})],
+        "sizes[0].experts: finished experts need the `base` that they were made from",
+    ),
+    (
+        [
+            ("sizes.0", {"name": "s"} | GIVEN | {"experts": GIVEN["experts"] | {"coed": "/x"}}),
+            ("tokenizer", {"path": "/t"}),
+        ],
+        "sizes[0].experts = 'coed': not in the pool (algebra, biology, code)",
+    ),
+    (
+        [("sizes.0.architecture.heads", 3)],
+        "sizes[0].architecture.heads = 3: hidden_size / heads must be an even whole number",
+    ),
+    (
+        [("sizes.0.architecture.kv_heads", 3)],
+        "sizes[0].architecture.kv_heads = 3: must divide heads = 2",
+    ),
+    (
+        [("evaluation.max_length", 97)],
+        "evaluation.max_length = 97: at most sizes[0].architecture.context = 96",
+    ),
+    (
+        [("training.expert.max_length", 97)],
+        "training.expert.max_length = 97: at most sizes[0].architecture.context = 96",
+    ),
     ([("data.shares.base", 0.5)], "data.shares = 1.1 in all: base + train + heldout must be 1"),
-    ([("data.shares", {"base": 0, "train": 0.5, "heldout": 0.5})], "data.shares.base = 0: bases are"),
-    ([("data.shares", {"base": 0.5, "train": 0, "heldout": 0.5})], "data.shares.train = 0: experts are"),
+    (
+        [("data.shares", {"base": 0, "train": 0.5, "heldout": 0.5})],
+        "data.shares.base = 0: bases are",
+    ),
+    (
+        [("data.shares", {"base": 0.5, "train": 0, "heldout": 0.5})],
+        "data.shares.train = 0: experts are",
+    ),
     ([("tokenizer", {})], "tokenizer: give either `vocab_size` (train one) or `path` (use one)"),
-    ([("tokenizer.path", "/t")], "tokenizer: give either `vocab_size` (train one) or `path` (use one)"),
-    ([("sizes.0", {"name": "s"} | GIVEN)],
-     "tokenizer.path: is missing; a given `base` needs its own tokenizer"),
-    ([("laws.forecast_k", [1, 2, 4])], "laws.forecast_k = [1, 2, 4]: must be three different k"),
-    ([("laws.forecast_k", [1, 2, 2])], "laws.forecast_k = [1, 2, 2]: must be three different k"),
-    ([("domains.0.source", {"kind": "files", "files": ["a"], "fields": {"prompt": "q"}})],
-     "domains[0].source.fields = {'prompt': 'q'}: give `prompt` and `response`, or"),
-    ([("domains.0.source", {"kind": "files", "files": ["a"],
-                            "fields": {"prompt": "q", "response": "a", "text": "t"}})],
-     "domains[0].source.fields = {'prompt': 'q', 'response': 'a', 'text': 't'}: give"),
-    ([("domains.0.source", {"kind": "files", "files": ["a"], "fields": {}})],
-     "domains[0].source.fields = {}: give"),
+    (
+        [("tokenizer.path", "/t")],
+        "tokenizer: give either `vocab_size` (train one) or `path` (use one)",
+    ),
+    (
+        [("sizes.0", {"name": "s"} | GIVEN)],
+        "tokenizer.path: is missing; a given `base` needs its own tokenizer",
+    ),
+    ([("laws.forecast_k", [1, 2, 2])], "laws.forecast_k = [1, 2, 2]: must be three k"),
+    (
+        [("laws.forecast_k", [2, 1, 3])],
+        "laws.forecast_k = [2, 1, 3]: must be three k in rising order",
+    ),
+    ([("laws.forecast_k", [0, 1, 2])], "laws.forecast_k = [0, 1, 2]: must be three k"),
+    (
+        [("domains.0.source", {"kind": "files", "files": ["a"], "fields": {"prompt": "q"}})],
+        "domains[0].source.fields = {'prompt': 'q'}: give `prompt` and `response`, or",
+    ),
+    (
+        [
+            (
+                "domains.0.source",
+                {
+                    "kind": "files",
+                    "files": ["a"],
+                    "fields": {"prompt": "q", "response": "a", "text": "t"},
+                },
+            )
+        ],
+        "domains[0].source.fields = {'prompt': 'q', 'response': 'a', 'text': 't'}: give",
+    ),
+    (
+        [("domains.0.source", {"kind": "files", "files": ["a"], "fields": {}})],
+        "domains[0].source.fields = {}: give",
+    ),
 ]
 
 
@@ -124,22 +207,37 @@ def test_an_expert_with_neither_home_nor_checkpoint_is_named():
 
 
 def test_no_text_for_experts_trained_from_a_given_base():
-    size = {"name": "s", "base": "/base", "experts": {"algebra": "/a", "biology": "/b"}}  # code is trained
+    size = {
+        "name": "s",
+        "base": "/base",
+        "experts": {"algebra": "/a", "biology": "/b"},
+    }  # code is trained
     shares = {"base": 0, "train": 0, "heldout": 1}
     changes = ("sizes", [size]), ("tokenizer", {"path": "/base"}), ("data.shares", shares)
-    assert problems(*changes) == ["data.shares.train = 0: experts are trained here and need a share above 0"]
+    assert problems(*changes) == [
+        "data.shares.train = 0: experts are trained here and need a share above 0"
+    ]
     size["experts"]["code"] = "/c"
     study_of(*changes)  # nothing is trained: no text is needed
 
 
 def test_problems_of_all_sections_in_one_message():
     told = problems(
-        ("seeed", 1), ("methods.2.parameters.density", 0), ("evaluation.max_length", 97),
-        ("design.0.k", [9]), ("experts.1.domain", "geology"), ("laws.heldout_k", 1),
+        ("seeed", 1),
+        ("methods.2.parameters.density", 0),
+        ("evaluation.max_length", 97),
+        ("design.0.k", [9]),
+        ("experts.1.domain", "geology"),
+        ("laws.heldout_k", 1),
     )
     assert sorted(line.split(" ")[0].rstrip(":") for line in told) == [
-        "design[0].k", "evaluation.max_length", "evaluation.max_length", "experts[1].domain",
-        "laws.heldout_k", "methods[2].parameters.density", "seeed",
+        "design[0].k",
+        "evaluation.max_length",
+        "evaluation.max_length",
+        "experts[1].domain",
+        "laws.heldout_k",
+        "methods[2].parameters.density",
+        "seeed",
     ]
 
 

@@ -1,4 +1,4 @@
-"""The schema of study configs: frozen, closed, described; the study files of the repository load."""
+"""The schema of study configs is frozen, closed and described; the repository's studies load."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ def every_section(section=Section):
 
 
 def mappings(value, path=()):
-    """Yield the path of every mapping of a config that is a section (`sizes.experts` is a table)."""
+    """Yield the path of every section of a config (`sizes.experts` is a table, no section)."""
     if isinstance(value, dict) and path[-1:] != ("experts",):
         yield path
     for key, inner in value.items() if isinstance(value, dict) else enumerate(value):
@@ -71,7 +71,11 @@ def test_every_section_is_frozen():
         assert section.model_config["frozen"], section
         assert section.model_config["extra"] == "forbid", section
     study = study_of()
-    for section, field in [(study, "seed"), (study.methods[2].parameters, "density"), (study.laws, "resamples")]:
+    for section, field in [
+        (study, "seed"),
+        (study.methods[2].parameters, "density"),
+        (study.laws, "resamples"),
+    ]:
         with pytest.raises(ValidationError, match="frozen"):
             setattr(section, field, 1)
 
@@ -94,7 +98,9 @@ def test_the_repository_s_studies_load(name):
         pytest.skip(f"{path.name} is not there")
     study = read_study(path)
     assert study.name == name
-    assert parse_study(study.model_dump(mode="json")) == study, "the resolved config is the same study"
+    assert parse_study(study.model_dump(mode="json")) == study, (
+        "the resolved config is the same study"
+    )
 
 
 def test_the_default_study_is_the_paper_s_design():

@@ -55,7 +55,10 @@ def test_a_new_expert_appends():
 def test_a_new_k_appends_and_k_is_respected():
     drawn = names(exhaustive(NINE, (2, 5)))
     assert names(exhaustive(NINE, (2, 5, 3)))[: len(drawn)] == drawn
-    assert Counter(s.k for s in exhaustive(NINE, (2, 5))) == {2: math.comb(9, 2), 5: math.comb(9, 5)}
+    assert Counter(s.k for s in exhaustive(NINE, (2, 5))) == {
+        2: math.comb(9, 2),
+        5: math.comb(9, 5),
+    }
 
 
 def test_a_new_expert_appends_at_every_k():
@@ -145,8 +148,14 @@ def test_the_same_in_every_process():
         " [list(p) for p in permutations('abcdefghi', 4, 50, 1)]]))"
     )
     drawn = [
-        json.loads(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True,
-                                  env=os.environ | {"PYTHONHASHSEED": seed}).stdout)
+        json.loads(
+            subprocess.run(
+                [sys.executable, "-c", program],
+                check=True,
+                capture_output=True,
+                env=os.environ | {"PYTHONHASHSEED": seed},
+            ).stdout
+        )
         for seed in ("1", "2")
     ]
     here = [names(uniform(NINE, (2, 4), 9, 1)), [list(p) for p in permutations(NINE, 4, 50, 1)]]

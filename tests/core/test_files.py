@@ -33,7 +33,7 @@ def test_new_file_in_a_new_folder(tmp_path):
 def test_an_error_inside_keeps_the_old_file(tmp_path, error):
     path = tmp_path / "note.txt"
     path.write_text("old")
-    with pytest.raises(type(error)), atomic_file(path) as part:
+    with pytest.raises(type(error)), atomic_file(path) as part:  # noqa: PT012
         part.write_text("half of the n")
         raise error
     assert path.read_text() == "old"
@@ -60,7 +60,10 @@ def test_a_full_disk_leaves_nothing_new(tmp_path, monkeypatch, call):
     monkeypatch.setattr(os, call, full)
     with pytest.raises(OSError, match="No space left"):
         write_text(path, "new")
-    with pytest.raises(OSError, match="No space left"), atomic_directory(tmp_path / "folder") as part:
+    with (
+        pytest.raises(OSError, match="No space left"),
+        atomic_directory(tmp_path / "folder") as part,
+    ):
         (part / "weights").write_text("new")
     monkeypatch.undo()
     assert path.read_text() == "old"
@@ -70,7 +73,9 @@ def test_a_full_disk_leaves_nothing_new(tmp_path, monkeypatch, call):
 def test_data_is_synced_before_the_rename_and_the_folder_after(tmp_path, monkeypatch):
     calls = []
     sync, replace = os.fsync, os.replace
-    monkeypatch.setattr(os, "fsync", lambda fd: (calls.append(os.readlink(f"/proc/self/fd/{fd}")), sync(fd)))
+    monkeypatch.setattr(
+        os, "fsync", lambda fd: (calls.append(os.readlink(f"/proc/self/fd/{fd}")), sync(fd))
+    )
     monkeypatch.setattr(os, "replace", lambda *paths: (calls.append("rename"), replace(*paths)))
     write_text(tmp_path / "note.txt", "new")
     assert [Path(call).suffix for call in calls[:1]] == [".part"]
@@ -104,7 +109,7 @@ def test_an_error_inside_keeps_the_old_folder(tmp_path):
     folder = tmp_path / "checkpoint"
     folder.mkdir()
     (folder / "old").touch()
-    with pytest.raises(RuntimeError), atomic_directory(folder) as part:
+    with pytest.raises(RuntimeError), atomic_directory(folder) as part:  # noqa: PT012
         (part / "half").touch()
         raise RuntimeError
     assert os.listdir(folder) == ["old"]

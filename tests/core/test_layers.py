@@ -10,10 +10,30 @@ import pytest
 import mergelaw
 
 SOURCE = Path(mergelaw.__file__).parent
-HEAVY = {"torch", "transformers", "accelerate", "lmfit", "scipy", "matplotlib", "seaborn", "snakemake",
-         "datasets", "tokenizers"}
-LIGHT = {"config", "errors", "files", "tables", "design", "paths", "provenance", "planned", "progress",
-         "costs"}
+HEAVY = {
+    "torch",
+    "transformers",
+    "accelerate",
+    "lmfit",
+    "scipy",
+    "matplotlib",
+    "seaborn",
+    "snakemake",
+    "datasets",
+    "tokenizers",
+}
+LIGHT = {
+    "config",
+    "errors",
+    "files",
+    "tables",
+    "design",
+    "paths",
+    "provenance",
+    "planned",
+    "progress",
+    "costs",
+}
 MAY_IMPORT = {
     "errors": set(),
     "files": {"errors"},
@@ -81,17 +101,26 @@ def test_config_imports_nothing_but_errors():
         assert own(imports_of(path)) <= {"config", "errors"}
 
 
-@pytest.mark.parametrize(("modules", "unloaded"), [
-    ("mergelaw.config, mergelaw.design, mergelaw.paths, mergelaw.provenance, mergelaw.planned, "
-     "mergelaw.tables, mergelaw.costs, mergelaw.progress, mergelaw.report.registry", HEAVY),
-    ("mergelaw.cli", HEAVY),
-    ("mergelaw.data.stage, mergelaw.data.items", HEAVY),
-    ("mergelaw.merging.methods, mergelaw.merging.store", HEAVY - {"torch"}),
-    ("mergelaw.evaluation.loss", HEAVY - {"torch"}),
-])
+@pytest.mark.parametrize(
+    ("modules", "unloaded"),
+    [
+        (
+            "mergelaw.config, mergelaw.design, mergelaw.paths, mergelaw.provenance, "
+            "mergelaw.planned, mergelaw.tables, "
+            "mergelaw.costs, mergelaw.progress, mergelaw.report.registry",
+            HEAVY,
+        ),
+        ("mergelaw.cli", HEAVY),
+        ("mergelaw.data.stage, mergelaw.data.items", HEAVY),
+        ("mergelaw.merging.methods, mergelaw.merging.store", HEAVY - {"torch"}),
+        ("mergelaw.evaluation.loss", HEAVY - {"torch"}),
+    ],
+)
 def test_a_light_import_loads_nothing_heavy(modules, unloaded):
     program = f"import {modules}, sys; print(*{{name.split('.')[0] for name in sys.modules}})"
-    result = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
     loaded = set(result.stdout.split())
     assert "mergelaw" in loaded
     assert not loaded & unloaded

@@ -21,7 +21,7 @@ def test_a_log_gets_a_line_every_ten_seconds_and_a_last_one(clock, capsys):
     out, err = capsys.readouterr()
     lines = err.splitlines()
     assert out == ""
-    # looks at 4, 8, 12, ... 28 s: the third (12 s) and the sixth (24 s) are 10 s after the last line
+    # looks at 4, 8, ... 28 s: the third (12 s) and sixth (24 s) are 10 s after the last line
     assert len(lines) == 3
     assert lines[0].startswith("sweep ties:  29% 2/7 [00:12<00:30")  # 5 left at 6 s each
     assert "6.00s/merge" in lines[0]
@@ -32,7 +32,10 @@ def test_a_log_gets_a_line_every_ten_seconds_and_a_last_one(clock, capsys):
 def test_short_work_is_one_line(capsys):
     assert list(progress([], 0, "nothing", "step")) == []
     assert list(progress("ab", 2, "short", "step")) == ["a", "b"]
-    assert [line.split(":")[0] for line in capsys.readouterr().err.splitlines()] == ["nothing", "short"]
+    assert [line.split(":")[0] for line in capsys.readouterr().err.splitlines()] == [
+        "nothing",
+        "short",
+    ]
 
 
 def test_work_is_drawn_one_at_a_time():

@@ -60,12 +60,17 @@ def test_a_key_that_occurs_twice_is_named(path):
 
 
 @pytest.mark.parametrize("bad", [float("nan"), float("inf"), -float("inf")])
-@pytest.mark.parametrize(("column", "make"), [
-    ("loss", lambda bad: [0.1, bad]),
-    ("items", lambda bad: [[0.1], [0.2, bad]]),
-])
+@pytest.mark.parametrize(
+    ("column", "make"),
+    [
+        ("loss", lambda bad: [0.1, bad]),
+        ("items", lambda bad: [[0.1], [0.2, bad]]),
+    ],
+)
 def test_a_number_that_is_not_finite_is_refused(path, column, make, bad):
-    assert f"column '{column}' has a NaN or infinite number" in refusal(path, rows(**{column: make(bad)}))
+    assert f"column '{column}' has a NaN or infinite number" in refusal(
+        path, rows(**{column: make(bad)})
+    )
 
 
 def test_both_a_doubled_key_and_a_nan_are_told(path):
@@ -75,8 +80,18 @@ def test_both_a_doubled_key_and_a_nan_are_told(path):
 
 def test_losses_are_keyed_by_order_and_mask_seed():
     frame = pl.DataFrame(
-        [{"size": "s", "method": "m", "order": order, "mask_seed": seed, "accumulate": "float32",
-          "domain": "d"} for order in ("a+b", "b+a") for seed in (0, 1)]
+        [
+            {
+                "size": "s",
+                "method": "m",
+                "order": order,
+                "mask_seed": seed,
+                "accumulate": "float32",
+                "domain": "d",
+            }
+            for order in ("a+b", "b+a")
+            for seed in (0, 1)
+        ]
     )
     assert frame.select(LOSSES_KEY).is_unique().all()
     assert set(LOSSES_KEY) <= set(LOSSES)

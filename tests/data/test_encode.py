@@ -18,7 +18,8 @@ LLAMA = (
 )
 LLAMA_MARKS = ("<|begin|>", "<|head|>", "<|close|>", "<|eot|>")
 CHATML = (
-    "{% for m in messages %}{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
+    "{% for m in messages %}"
+    "{{ '<|im_start|>' + m.role + '\n' + m.content + '<|im_end|>\n' }}{% endfor %}"
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
@@ -93,7 +94,9 @@ def test_plain_text_gets_the_tokenizer_s_bos_and_it_is_not_scored():
 def test_text_after_the_end_mark_is_scored_as_the_official_code_does():
     qwen = special_token_tokenizer(CHATML, ("<|im_start|>", "<|im_end|>"))
     item = encode(qwen, chat("Add.", "The answer is 12."), "", LONG)
-    assert scored_text(qwen, item) == "The answer is 12.<|im_end|>\n"  # spec C5: and trailing newline
+    assert (
+        scored_text(qwen, item) == "The answer is 12.<|im_end|>\n"
+    )  # spec C5: and trailing newline
 
 
 def test_a_token_across_the_border_is_of_the_prompt():
@@ -107,12 +110,23 @@ def test_a_token_across_the_border_is_of_the_prompt():
     assert scored_text(merging, item) == " is 12."
 
 
-@pytest.mark.parametrize(("template", "reason"), [
-    ("{{ raise_exception('no such role') }}", r"the chat template fails on 'Add\.': no such role"),
-    ("{% for m in messages %}{{ m.content[0].text.x }}{% endfor %}", "the chat template fails on 'Add"),
-    ("{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}",
-     "does not start with its text without; at 'Add"),
-])
+@pytest.mark.parametrize(
+    ("template", "reason"),
+    [
+        (
+            "{{ raise_exception('no such role') }}",
+            r"the chat template fails on 'Add\.': no such role",
+        ),
+        (
+            "{% for m in messages %}{{ m.content[0].text.x }}{% endfor %}",
+            "the chat template fails on 'Add",
+        ),
+        (
+            "{{ messages | length }}{% for m in messages %}{{ m.content }}{% endfor %}",
+            "does not start with its text without; at 'Add",
+        ),
+    ],
+)
 def test_a_template_that_does_not_fit_is_an_error(template, reason):
     broken = special_token_tokenizer(template, ("<|end|>",))
     with pytest.raises(DataError, match=reason):

@@ -1,4 +1,4 @@
-"""Items and their split: a problem's text is on one side only, and no held-out text is trained on."""
+"""Items and their split: a text is on one side only, and no held-out text is trained on."""
 
 import itertools
 import json
@@ -23,7 +23,10 @@ def files_study(folder, **records):
         rows = [{"instruction": problem, "output": answer} for problem, answer in pairs]
         (folder / f"{name}.json").write_text(json.dumps(rows))
     return study_of(
-        ("domains", [{"name": n, "source": {"kind": "files", "files": [f"{n}.json"]}} for n in records]),
+        (
+            "domains",
+            [{"name": n, "source": {"kind": "files", "files": [f"{n}.json"]}} for n in records],
+        ),
         ("experts", [{"name": f"e{i}", "domain": next(iter(records))} for i in range(3)]),
         ("data_folder", str(folder)),
     )
@@ -34,7 +37,10 @@ def pairs(n, start=0):
 
 
 def sides(frame) -> dict[str, str]:
-    return {messages[0]["content"]: split for messages, split in frame.select("messages", "split").iter_rows()}
+    return {
+        messages[0]["content"]: split
+        for messages, split in frame.select("messages", "split").iter_rows()
+    }
 
 
 def test_a_text_is_on_the_same_side_in_any_order_and_domain(tmp_path):
@@ -65,10 +71,14 @@ def test_shares_are_respected():
     ids = [text_digest(f"problem {i}") for i in range(20_000)]
     found = [split_of(item, SHARES, seed=0) for item in ids]
     for side, share in SHARES.model_dump().items():
-        assert found.count(side) / len(ids) == pytest.approx(share, abs=4 * (0.25 / len(ids)) ** 0.5)
+        assert found.count(side) / len(ids) == pytest.approx(
+            share, abs=4 * (0.25 / len(ids)) ** 0.5
+        )
     again = [split_of(item, SHARES, seed=1) for item in ids]
     agreement = sum(map(str.__eq__, found, again)) / len(ids)
-    assert agreement == pytest.approx(0.5**2 + 0.3**2 + 0.2**2, abs=0.015), "another seed, another split"
+    assert agreement == pytest.approx(0.5**2 + 0.3**2 + 0.2**2, abs=0.015), (
+        "another seed, another split"
+    )
 
 
 def test_a_larger_training_share_only_moves_items_at_the_border():
@@ -82,19 +92,36 @@ def test_the_whole_conversation_but_the_answer_is_the_problem(tmp_path):
     turns = [{"role": "user", "content": "Add 1 and 1."}, {"role": "assistant", "content": "2"}]
     talk = [*turns, {"role": "user", "content": "And 1?"}, {"role": "assistant", "content": "3"}]
     other = [*talk[:3], {"role": "assistant", "content": "three"}]
-    (tmp_path / "talk.jsonl").write_text("\n".join(json.dumps({"m": m}) for m in (turns, talk, other)))
+    (tmp_path / "talk.jsonl").write_text(
+        "\n".join(json.dumps({"m": m}) for m in (turns, talk, other))
+    )
     source = {"kind": "files", "files": ["talk.jsonl"], "fields": {"messages": "m"}}
-    study = study_of(("domains.0.source", source), ("data_folder", str(tmp_path)),
-                     ("data.shares", {"base": 0, "train": 0, "heldout": 1}), ("data.generic_share", 1),
-                     ("sizes", [{"name": "s", "base": "/b", "experts": {
-                         "algebra": "/a", "biology": "/b", "code": "/c"}}]), ("tokenizer", {"path": "/b"}))
+    study = study_of(
+        ("domains.0.source", source),
+        ("data_folder", str(tmp_path)),
+        ("data.shares", {"base": 0, "train": 0, "heldout": 1}),
+        ("data.generic_share", 1),
+        (
+            "sizes",
+            [
+                {
+                    "name": "s",
+                    "base": "/b",
+                    "experts": {"algebra": "/a", "biology": "/b", "code": "/c"},
+                }
+            ],
+        ),
+        ("tokenizer", {"path": "/b"}),
+    )
     frame = domain_items(study, "algebra")
     assert [len(messages) for messages in frame["messages"].to_list()] == [2, 4]
 
 
 def test_an_empty_side_is_refused(tmp_path):
     study = files_study(tmp_path, few=pairs(1))
-    with pytest.raises(DataError, match=r"domain 'few': 1 distinct items leave split \w+ and \w+ empty"):
+    with pytest.raises(
+        DataError, match=r"domain 'few': 1 distinct items leave split \w+ and \w+ empty"
+    ):
         domain_items(study, "few")
 
 
@@ -103,11 +130,16 @@ def normal(text: str) -> str:
 
 
 def test_no_held_out_problem_occurs_in_any_training_text():
-    domains = [{"name": n, "source": {"kind": "procedural", "generator": n, "items": 150}} for n in DOMAINS]
+    domains = [
+        {"name": n, "source": {"kind": "procedural", "generator": n, "items": 150}} for n in DOMAINS
+    ]
     study = study_of(("domains", domains))
     frames = {name: domain_items(study, name) for name in study.domain_names}
-    heldout = [normal(m[0]["content"]) for frame in frames.values()
-               for m in frame.filter(split="heldout")["messages"].to_list()]
+    heldout = [
+        normal(m[0]["content"])
+        for frame in frames.values()
+        for m in frame.filter(split="heldout")["messages"].to_list()
+    ]
     assert len(heldout) > 9 * 15
     import polars as pl
 
@@ -122,6 +154,15 @@ def test_no_held_out_problem_occurs_in_any_training_text():
 
 
 def test_items_are_the_same_again_and_differ_by_domain_and_seed():
-    study = study_of()
-    assert domain_items(study, "code").equals(domain_items(study_of(), "code"))
-    assert not domain_items(study, "code").equals(domain_items(study_of(("seed", 1)), "code"))
+    twins = [
+        {"name": name, "source": {"kind": "procedural", "generator": "code", "items": 60}}
+        for name in ("algebra", "biology", "code")
+    ]
+
+    def problems(name, seed):
+        frame = domain_items(study_of(("domains", twins), ("seed", seed)), name)
+        assert frame.equals(domain_items(study_of(("domains", twins), ("seed", seed)), name))
+        return {messages[0]["content"] for messages in frame["messages"].to_list()}
+
+    assert not problems("code", 0) & problems("code", 1)
+    assert not problems("code", 0) & problems("biology", 0)

@@ -29,14 +29,18 @@ def test_a_json_list_and_jsonl_give_the_same_records(tmp_path):
     both = read(tmp_path, "list.json", "lines.jsonl")
     assert [record for _, record in both] == RECORDS * 2
     assert [place for place, _ in both] == [
-        f"{tmp_path}/list.json[0]", f"{tmp_path}/list.json[1]",
-        f"{tmp_path}/lines.jsonl:2", f"{tmp_path}/lines.jsonl:4",
+        f"{tmp_path}/list.json[0]",
+        f"{tmp_path}/list.json[1]",
+        f"{tmp_path}/lines.jsonl:2",
+        f"{tmp_path}/lines.jsonl:4",
     ]
 
 
 def test_a_line_separator_inside_a_text_ends_no_line(tmp_path):
     text = "a\u2028b"
-    (tmp_path / "a.jsonl").write_text(json.dumps({"text": text}, ensure_ascii=False), encoding="utf-8")
+    (tmp_path / "a.jsonl").write_text(
+        json.dumps({"text": text}, ensure_ascii=False), encoding="utf-8"
+    )
     assert read(tmp_path, "a.jsonl")[0][1] == {"text": text}
 
 
@@ -45,17 +49,20 @@ def test_an_absolute_path_ignores_the_folder(tmp_path):
     assert len(read(tmp_path / "elsewhere", str(tmp_path / "a.json"))) == 2
 
 
-@pytest.mark.parametrize(("content", "reason"), [
-    (None, "a.json: cannot be read (No such file or directory)"),
-    (b"", "a.json: is empty"),
-    (b" \n\t\n", "a.json: is empty"),
-    (b"\xff\xfe", "a.json: cannot be read (not UTF-8 text)"),
-    (b"[]", "a.json: holds an empty list"),
-    (b'[{"a": 1},', "a.json: is not JSON ("),
-    (b'{"a": 1}\n{"a": 2\n{"a": 3}', "a.json:2: is not JSON ("),
-    (b'{"a": 1}\n\n"text"', "a.json:3: must be an object with named fields, not 'text'"),
-    (b'[{"a": 1}, 7]', "a.json[1]: must be an object with named fields, not 7"),
-])
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "a.json: cannot be read (No such file or directory)"),
+        (b"", "a.json: is empty"),
+        (b" \n\t\n", "a.json: is empty"),
+        (b"\xff\xfe", "a.json: cannot be read (not UTF-8 text)"),
+        (b"[]", "a.json: holds an empty list"),
+        (b'[{"a": 1},', "a.json: is not JSON ("),
+        (b'{"a": 1}\n{"a": 2\n{"a": 3}', "a.json:2: is not JSON ("),
+        (b'{"a": 1}\n\n"text"', "a.json:3: must be an object with named fields, not 'text'"),
+        (b'[{"a": 1}, 7]', "a.json[1]: must be an object with named fields, not 7"),
+    ],
+)
 def test_a_bad_file_is_refused_with_its_place(tmp_path, content, reason):
     if content is not None:
         (tmp_path / "a.json").write_bytes(content)
@@ -74,23 +81,49 @@ def test_text_becomes_a_document_without_turns():
 
 
 def test_messages_are_taken_as_they_are():
-    turns = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi"},
-             {"role": "assistant", "content": "Hello"}]
+    turns = [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": "Hello"},
+    ]
     record = {"talk": [turn | {"id": 3} for turn in turns]}
     messages, plain = to_messages(record, Fields(messages="talk"), "here")
     assert messages == turns
     assert plain == "Be brief.\nHi\nHello"
 
 
-@pytest.mark.parametrize(("record", "fields", "reason"), [
-    ({"question": "?", "output": "2"}, PAIR, "lacks field 'instruction'; it has 'question', 'output'"),
-    ({"instruction": "?", "answer": "2"}, PAIR, "lacks field 'output'; it has 'instruction', 'answer'"),
-    ({"a": "b"}, Fields(text="text"), "lacks field 'text'; it has 'a'"),
-    ({"a": "b"}, Fields(messages="talk"), "lacks field 'talk'; it has 'a'"),
-    ({"instruction": " \n", "output": "2"}, PAIR, "field 'instruction' must be text that is not blank"),
-    ({"instruction": "?", "output": None}, PAIR, "field 'output' must be text that is not blank, not None"),
-    ({"instruction": "?", "output": 2}, PAIR, "field 'output' must be text that is not blank, not 2"),
-])
+@pytest.mark.parametrize(
+    ("record", "fields", "reason"),
+    [
+        (
+            {"question": "?", "output": "2"},
+            PAIR,
+            "lacks field 'instruction'; it has 'question', 'output'",
+        ),
+        (
+            {"instruction": "?", "answer": "2"},
+            PAIR,
+            "lacks field 'output'; it has 'instruction', 'answer'",
+        ),
+        ({"a": "b"}, Fields(text="text"), "lacks field 'text'; it has 'a'"),
+        ({"a": "b"}, Fields(messages="talk"), "lacks field 'talk'; it has 'a'"),
+        (
+            {"instruction": " \n", "output": "2"},
+            PAIR,
+            "field 'instruction' must be text that is not blank",
+        ),
+        (
+            {"instruction": "?", "output": None},
+            PAIR,
+            "field 'output' must be text that is not blank, not None",
+        ),
+        (
+            {"instruction": "?", "output": 2},
+            PAIR,
+            "field 'output' must be text that is not blank, not 2",
+        ),
+    ],
+)
 def test_a_bad_record_is_refused_with_its_place(record, fields, reason):
     assert refusal(to_messages, record, fields, "file:3").startswith(f"file:3: {reason}")
 
@@ -98,11 +131,21 @@ def test_a_bad_record_is_refused_with_its_place(record, fields, reason):
 USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}
 
 
-@pytest.mark.parametrize("talk", [
-    None, "Hi", [], [ASSISTANT], [USER, ASSISTANT, USER], [USER, {"role": "assistant", "content": " "}],
-    [USER, {"role": "assistant"}], [{"content": "Hi"}, ASSISTANT], [USER, "oops", ASSISTANT],
-    [USER, {"role": "assistant", "content": ["Hello"]}],
-])
+@pytest.mark.parametrize(
+    "talk",
+    [
+        None,
+        "Hi",
+        [],
+        [ASSISTANT],
+        [USER, ASSISTANT, USER],
+        [USER, {"role": "assistant", "content": " "}],
+        [USER, {"role": "assistant"}],
+        [{"content": "Hi"}, ASSISTANT],
+        [USER, "oops", ASSISTANT],
+        [USER, {"role": "assistant", "content": ["Hello"]}],
+    ],
+)
 def test_a_bad_conversation_is_refused(talk):
     message = refusal(to_messages, {"talk": talk}, Fields(messages="talk"), "file:3")
     assert message.startswith("file:3: field 'talk' must be a list of at least two {role, content}")

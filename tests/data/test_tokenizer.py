@@ -1,5 +1,6 @@
-"""The study's tokenizer: digits alone, text whole, loadable by transformers alone, the same each time."""
+"""The tokenizer: digits alone, text whole, loadable by transformers, the same each time."""
 
+import os
 import random
 import subprocess
 import sys
@@ -19,28 +20,44 @@ TEXTS = generate_generic(random.Random("texts"), 200)
 
 
 def test_digits_are_tokens_of_their_own(tokenizer):
-    assert [t for t in tokenizer.tokenize("In 2024, 3.1416 x 1e10")
-            if any(c.isdigit() for c in t)] == list("202431416110")
+    assert [
+        t for t in tokenizer.tokenize("In 2024, 3.1416 x 1e10") if any(c.isdigit() for c in t)
+    ] == list("202431416110")
     assert not [t for t in tokenizer.get_vocab() if sum(c.isdigit() for c in t) > 1]
     assert not [t for t in tokenizer.get_vocab() if len(t) > 1 and any(c.isdigit() for c in t)]
 
 
-@pytest.mark.parametrize("text", [
-    *(p.prompt + "\n" + p.response for d in DOMAINS for p in generate(d, random.Random(d), 3)),
-    "  two  spaces , a\ttab\n\nand 'don't' . ", "ünïcödé 漢字 🙂 \u2028 \x00", "1 ,2 .3 n't",
-])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(p.prompt + "\n" + p.response for d in DOMAINS for p in generate(d, random.Random(d), 3)),
+        "  two  spaces , a\ttab\n\nand 'don't' . ",
+        "ünïcödé 漢字 🙂 \u2028 \x00",
+        "1 ,2 .3 n't",
+    ],
+)
 def test_text_comes_back_as_it_was(tokenizer, text):
     ids = tokenizer(text, add_special_tokens=False)["input_ids"]
     assert tokenizer.decode(ids) == text
 
 
 def test_specials_are_single_tokens_that_no_text_adds(tokenizer):
-    assert tokenizer.convert_tokens_to_ids(SPECIALS) == [0, 1, 2, 3]
-    assert tokenizer("<|user|>a<|end|>")["input_ids"][::2] == [1, 3]
-    assert (tokenizer.pad_token, tokenizer.eos_token, tokenizer.bos_token) == ("<|pad|>", "<|end|>", None)
+    assert sorted(tokenizer.convert_tokens_to_ids(SPECIALS)) == [0, 1, 2, 3]
+    marked = tokenizer("<|user|>a<|end|>")["input_ids"]
+    assert tokenizer.convert_ids_to_tokens(marked) == ["<|user|>", "a", "<|end|>"]
+    assert (tokenizer.pad_token, tokenizer.eos_token, tokenizer.bos_token) == (
+        "<|pad|>",
+        "<|end|>",
+        None,
+    )
     assert not set(tokenizer("A plain text.")["input_ids"]) & {0, 1, 2, 3}
-    assert tokenizer.apply_chat_template(chat("Q", "A"), tokenize=False) == "<|user|>Q<|assistant|>A<|end|>"
-    prompt = tokenizer.apply_chat_template(chat("Q", "A")[:1], tokenize=False, add_generation_prompt=True)
+    assert (
+        tokenizer.apply_chat_template(chat("Q", "A"), tokenize=False)
+        == "<|user|>Q<|assistant|>A<|end|>"
+    )
+    prompt = tokenizer.apply_chat_template(
+        chat("Q", "A")[:1], tokenize=False, add_generation_prompt=True
+    )
     assert prompt == "<|user|>Q<|assistant|>"
 
 
@@ -54,20 +71,31 @@ def test_transformers_alone_loads_it(tokenizer, tmp_path):
         "import sys; from transformers import AutoTokenizer\n"
         f"t = AutoTokenizer.from_pretrained({str(tmp_path)!r}, local_files_only=True)\n"
         "m = [{'role': 'user', 'content': 'Add 12.'}]\n"
-        "print(t(t.apply_chat_template(m, tokenize=False, add_generation_prompt=True))['input_ids'])\n"
+        "text = t.apply_chat_template(m, tokenize=False, add_generation_prompt=True)\n"
+        "print(t(text)['input_ids'])\n"
         "assert not [name for name in sys.modules if name.startswith('mergelaw')]"
     )
-    result = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True)
+    result = subprocess.run(
+        [sys.executable, "-c", program], check=True, capture_output=True, text=True
+    )
     assert result.stdout.strip() == str(tokenizer("<|user|>Add 12.<|assistant|>")["input_ids"])
 
 
-def test_training_twice_gives_equal_bytes(tmp_path):
-    for name in ("one", "two"):
-        train_tokenizer(TEXTS, 400).save_pretrained(tmp_path / name)
+def test_training_in_another_process_gives_equal_bytes(tmp_path):
+    train_tokenizer(TEXTS, 400).save_pretrained(tmp_path / "one")
+    program = (
+        "import random; from mergelaw.data.generic import generate_generic\n"
+        "from mergelaw.data.tokenizer import train_tokenizer\n"
+        "texts = generate_generic(random.Random('texts'), 200)\n"
+        f"train_tokenizer(texts, 400).save_pretrained({str(tmp_path / 'two')!r})"
+    )
+    environment = os.environ | {"PYTHONHASHSEED": "7"}
+    subprocess.run([sys.executable, "-c", program], check=True, env=environment)
     files = sorted(path.name for path in (tmp_path / "one").iterdir())
     assert "tokenizer.json" in files
     for name in files:
-        assert (tmp_path / "one" / name).read_bytes() == (tmp_path / "two" / name).read_bytes(), name
+        one, two = ((tmp_path / run / name).read_bytes() for run in ("one", "two"))
+        assert one == two, name
 
 
 def test_loading_gives_the_same_tokenizer(tokenizer, tmp_path):
@@ -79,8 +107,12 @@ def test_loading_gives_the_same_tokenizer(tokenizer, tmp_path):
 
 
 def test_the_digest_is_of_the_vocabulary(tokenizer):
-    assert vocabulary_digest(train_tokenizer(TEXTS, 350)) != vocabulary_digest(train_tokenizer(TEXTS, 351))
-    assert vocabulary_digest(train_tokenizer(TEXTS, 350)) == vocabulary_digest(train_tokenizer(TEXTS, 350))
+    assert vocabulary_digest(train_tokenizer(TEXTS, 350)) != vocabulary_digest(
+        train_tokenizer(TEXTS, 351)
+    )
+    assert vocabulary_digest(train_tokenizer(TEXTS, 350)) == vocabulary_digest(
+        train_tokenizer(TEXTS, 350)
+    )
 
 
 def test_a_folder_that_holds_no_tokenizer_is_refused(tmp_path):

@@ -9,25 +9,37 @@ from mergelaw.config.models import Evaluation
 from mergelaw.data.encode import encode
 from mergelaw.data.tokenizer import vocabulary_digest
 from mergelaw.errors import DataError
-from mergelaw.evaluation.shards import prepare_shard, read_shard, truncated, write_shard
+from mergelaw.evaluation.shards import prepare_shard, read_shard, write_shard
 from mergelaw.evaluation.stage import read_shards
 from tests.helpers import item_rows
 
-PAIRS = [(f"What is {i} plus {i}?", "Add the numbers. " * (i % 4) + f"Answer: {2 * i}") for i in range(60)]
+PAIRS = [
+    (f"What is {i} plus {i}?", "Add the numbers. " * (i % 4) + f"Answer: {2 * i}")
+    for i in range(60)
+]
 HELDOUT = item_rows(PAIRS)
-ALL = pl.concat([HELDOUT, item_rows([("A problem of the train side", "x")], "train"),
-                 item_rows([("A problem of the base side", "x")], "base")])
+ALL = pl.concat(
+    [
+        HELDOUT,
+        item_rows([("A problem of the train side", "x")], "train"),
+        item_rows([("A problem of the base side", "x")], "base"),
+    ]
+)
 
 
 def shard(tokenizer, budget=400, items=ALL, **settings):
-    evaluation = Evaluation(tokens_per_domain=budget, max_length=settings.pop("max_length", 96), **settings)
+    evaluation = Evaluation(
+        tokens_per_domain=budget, max_length=settings.pop("max_length", 96), **settings
+    )
     return prepare_shard("algebra", items, tokenizer, evaluation, "digest")
 
 
 def same(one, two) -> bool:
     return len(one) == len(two) and all(
-        np.array_equal(a.input_ids, b.input_ids) and np.array_equal(a.scored, b.scored)
-        and a.n_truncated == b.n_truncated for a, b in zip(one, two, strict=True)
+        np.array_equal(a.input_ids, b.input_ids)
+        and np.array_equal(a.scored, b.scored)
+        and a.n_truncated == b.n_truncated
+        for a, b in zip(one, two, strict=True)
     )
 
 
@@ -65,17 +77,21 @@ def test_items_without_a_scored_token_are_skipped_and_cost_no_budget(tokenizer):
     pure = shard(tokenizer, 300, HELDOUT, max_length=30)
     assert same(mixed.items, pure.items)
     assert all(item.scored.any() for item in mixed.items)
-    with pytest.raises(DataError, match=r"domain 'algebra': no held-out item .* evaluation.max_length = 30"):
+    with pytest.raises(
+        DataError, match=r"domain 'algebra': no held-out item .* evaluation.max_length = 30"
+    ):
         shard(tokenizer, 300, long, max_length=30)
 
 
 def test_scored_tokens_and_truncation_are_counted(tokenizer):
     cut = shard(tokenizer, 10**6, max_length=24)
     whole = shard(tokenizer, 10**6)
-    lost = sum(len(item.input_ids) for item in whole.items) - sum(len(i.input_ids) for i in cut.items)
-    assert truncated([cut]) == {"algebra": lost}
+    lost = sum(len(item.input_ids) for item in whole.items) - sum(
+        len(i.input_ids) for i in cut.items
+    )
+    assert f"{lost} tokens beyond max_length cut off" in str(cut)
     assert lost > 0
-    assert truncated([whole]) == {"algebra": 0}
+    assert "0 tokens beyond max_length cut off" in str(whole)
     assert cut.n_tokens.tolist() == [int(item.scored.sum()) for item in cut.items]
     every = shard(tokenizer, 10**6, scored="all")
     assert every.n_tokens.tolist() == [len(item.input_ids) - 1 for item in every.items]

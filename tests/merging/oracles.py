@@ -1,4 +1,4 @@
-"""Merging methods in plain NumPy float64, written from the papers; they import nothing of mergelaw."""
+"""Merging methods in NumPy float64, written from the papers; nothing of mergelaw is imported."""
 
 import numpy as np
 
@@ -9,7 +9,7 @@ def average(vectors):
 
 
 def task_arithmetic(vectors, scale):
-    """Sum of alpha v_i with alpha = c / k (Wang et al., arXiv 2509.24244, equation 2 and Table 1)."""
+    """Sum of alpha v_i, alpha = c / k (Wang et al., arXiv 2509.24244, equation 2 and Table 1)."""
     alpha = scale / len(vectors)
     return sum(alpha * v for v in vectors)
 
@@ -39,9 +39,12 @@ def ties(vectors, density, scale, spans=None):
 
 
 def dare(vectors, masks, scale):
-    """Drop, rescale, average, given the masks of dropped entries and their rates (arXiv 2311.03099)."""
+    """Drop, rescale, average, given masks of dropped entries and their rates (arXiv 2311.03099)."""
     return scale * np.mean(
-        [np.where(mask, 0.0, v / (1 - rate)) for v, (mask, rate) in zip(vectors, masks, strict=True)],
+        [
+            np.where(mask, 0.0, v / (1 - rate))
+            for v, (mask, rate) in zip(vectors, masks, strict=True)
+        ],
         axis=0,
     )
 

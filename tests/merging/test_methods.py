@@ -31,9 +31,13 @@ def write_pool(folder, dtype=torch.float32, pool=POOL):
     generator = torch.Generator().manual_seed(1)
     base = {name: torch.randn(shape, generator=generator) for name, shape in SHAPES.items()}
     experts = {
-        expert: save_weights(folder / expert, {
-            name: (t + 0.05 * torch.randn(t.shape, generator=generator)).to(dtype) for name, t in base.items()
-        })
+        expert: save_weights(
+            folder / expert,
+            {
+                name: (t + 0.05 * torch.randn(t.shape, generator=generator)).to(dtype)
+                for name, t in base.items()
+            },
+        )
         for expert in sorted(pool)
     }
     return save_weights(folder / "base", {n: t.to(dtype) for n, t in base.items()}), experts
@@ -57,11 +61,19 @@ def merged(vectors, entry, experts, seed="0/0", accumulate=torch.float32, dtype=
 
 
 ONE = [
-    method("average"), method("task_arithmetic", scale=1), method("ties", density=1, scale=1),
-    method("dare", drop_rate=0, scale=1), method("ties", density=1, scale=1, scope="tensor"),
+    method("average"),
+    method("task_arithmetic", scale=1),
+    method("ties", density=1, scale=1),
+    method("dare", drop_rate=0, scale=1),
+    method("ties", density=1, scale=1, scope="tensor"),
 ]
-ALL = [*ONE, method("task_arithmetic", scale=0.8), method("ties", density=0.3, scale=0.5),
-       method("ties", density=0.3, scope="tensor"), method("dare", drop_rate=0.4, scale=0.7)]
+ALL = [
+    *ONE,
+    method("task_arithmetic", scale=0.8),
+    method("ties", density=0.3, scale=0.5),
+    method("ties", density=0.3, scope="tensor"),
+    method("dare", drop_rate=0.4, scale=0.7),
+]
 
 
 @pytest.mark.parametrize("entry", ONE, ids=repr)
@@ -99,17 +111,23 @@ def test_average_is_the_mean_of_the_weights(vectors):
     for k in (1, 2, 3):
         for experts in combinations(POOL, k):
             mean = torch.stack(weights(vectors, *experts)).double().mean(0)
-            torch.testing.assert_close(merged(vectors, ONE[0], experts).double(), mean, rtol=3e-7, atol=1e-7)
+            torch.testing.assert_close(
+                merged(vectors, ONE[0], experts).double(), mean, rtol=3e-7, atol=1e-7
+            )
 
 
 def test_ties_with_agreeing_signs_is_the_average(vectors):
-    agreeing = TaskVectors(vectors.segments, vectors.base, {
-        expert: delta.abs() * vectors.base.sign() for expert, delta in vectors.deltas.items()
-    })
+    agreeing = TaskVectors(
+        vectors.segments,
+        vectors.base,
+        {expert: delta.abs() * vectors.base.sign() for expert, delta in vectors.deltas.items()},
+    )
     torch.testing.assert_close(
         merged(agreeing, ONE[2], POOL), merged(agreeing, ONE[0], POOL), rtol=3e-7, atol=0
     )
-    assert not torch.allclose(merged(vectors, ONE[2], POOL), merged(vectors, ONE[0], POOL), rtol=1e-3)
+    assert not torch.allclose(
+        merged(vectors, ONE[2], POOL), merged(vectors, ONE[0], POOL), rtol=1e-3
+    )
 
 
 def test_dare_that_drops_nothing_is_the_average_bit_for_bit(vectors):
@@ -122,8 +140,16 @@ def test_all_methods_against_the_papers(vectors):
     wide = [vectors.deltas[expert].double().numpy() for expert in POOL]
     rate = round(0.4 * 2**16) / 2**16
     masks = [
-        (np.concatenate([random_uint16(f"5/2/{expert}/{s.name}", 0, s.span.stop - s.start)
-                         for s in vectors.segments]) < rate * 2**16, rate)
+        (
+            np.concatenate(
+                [
+                    random_uint16(f"5/2/{expert}/{s.name}", 0, s.span.stop - s.start)
+                    for s in vectors.segments
+                ]
+            )
+            < rate * 2**16,
+            rate,
+        )
         for expert in POOL
     ]
     cases = [
@@ -134,7 +160,9 @@ def test_all_methods_against_the_papers(vectors):
         (method("dare", drop_rate=0.4, scale=0.7), oracles.dare(wide, masks, 0.7)),
     ]
     for entry, delta in cases:
-        np.testing.assert_allclose(merged(vectors, entry, POOL, "5/2"), base + delta, rtol=3e-7, atol=2e-7)
+        np.testing.assert_allclose(
+            merged(vectors, entry, POOL, "5/2"), base + delta, rtol=3e-7, atol=2e-7
+        )
 
 
 @pytest.mark.parametrize("entry", ALL, ids=repr)
@@ -176,7 +204,9 @@ def test_masks_differ_by_seed_expert_and_tensor(vectors):
     first = mask("0/0", "code")
     for other in (mask("0/1", "code"), mask("1/0", "code"), mask("0/0", "algebra")):
         assert 0.4 < float((other == first).double().mean()) < 0.6
-    spans = [segment.span for segment in vectors.segments if segment.span.stop - segment.start >= 480]
+    spans = [
+        segment.span for segment in vectors.segments if segment.span.stop - segment.start >= 480
+    ]
     assert not torch.equal(first[spans[0]][:480], first[spans[1]][:480])
 
 

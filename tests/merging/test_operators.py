@@ -13,7 +13,9 @@ from hypothesis import strategies as st
 from mergelaw.merging.operators import disjoint_mean, drop, mean, ordered_sum, random_uint16, trim
 from tests.merging import oracles
 
-exact = st.integers(-8, 8).map(float)  # sums and means of few are exact: signs never hang on rounding
+exact = st.integers(-8, 8).map(
+    float
+)  # sums and means of few are exact: signs never hang on rounding
 
 
 def rows_of(k: int, n: int, seed: int = 0) -> list[torch.Tensor]:
@@ -21,9 +23,18 @@ def rows_of(k: int, n: int, seed: int = 0) -> list[torch.Tensor]:
     return [torch.randn(n, generator=generator) for _ in range(k)]
 
 
-@pytest.mark.parametrize(("n", "density", "kept"), [
-    (10, 1.0, 10), (10, 0.3, 3), (10, 0.25, 2), (7, 0.5, 4), (10, 0.01, 0), (1, 0.5, 0), (1, 0.6, 1),
-])
+@pytest.mark.parametrize(
+    ("n", "density", "kept"),
+    [
+        (10, 1.0, 10),
+        (10, 0.3, 3),
+        (10, 0.25, 2),
+        (7, 0.5, 4),
+        (10, 0.01, 0),
+        (1, 0.5, 0),
+        (1, 0.6, 1),
+    ],
+)
 def test_trim_keeps_exactly_the_stated_count(n, density, kept):
     delta = rows_of(1, n)[0]
     trimmed = trim(delta, density)
@@ -94,13 +105,21 @@ def test_a_sum_runs_first_to_last():
 # --- random numbers ---
 
 PUBLISHED = [  # Random123, tests/kat_vectors: philox4x64 10
-    ([0] * 4, [0] * 2,
-     [0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68AEC7BA23B]),
-    ([2**64 - 1] * 4, [2**64 - 1] * 2,
-     [0x87B092C3013FE90B, 0x438C3C67BE8D0224, 0x9CC7D7C69CD777B6, 0xA09CAEBF594F0BA0]),
-    ([0x243F6A8885A308D3, 0x13198A2E03707344, 0xA4093822299F31D0, 0x082EFA98EC4E6C89],
-     [0x452821E638D01377, 0xBE5466CF34E90C6C],
-     [0xA528F45403E61D95, 0x38C72DBD566E9788, 0xA5A1610E72FD18B5, 0x57BD43B5E52B7FE6]),
+    (
+        [0] * 4,
+        [0] * 2,
+        [0x16554D9ECA36314C, 0xDB20FE9D672D0FDC, 0xD7E772CEE186176B, 0x7E68B68AEC7BA23B],
+    ),
+    (
+        [2**64 - 1] * 4,
+        [2**64 - 1] * 2,
+        [0x87B092C3013FE90B, 0x438C3C67BE8D0224, 0x9CC7D7C69CD777B6, 0xA09CAEBF594F0BA0],
+    ),
+    (
+        [0x243F6A8885A308D3, 0x13198A2E03707344, 0xA4093822299F31D0, 0x082EFA98EC4E6C89],
+        [0x452821E638D01377, 0xBE5466CF34E90C6C],
+        [0xA528F45403E61D95, 0x38C72DBD566E9788, 0xA5A1610E72FD18B5, 0x57BD43B5E52B7FE6],
+    ),
 ]
 
 
@@ -127,7 +146,9 @@ def test_numbers_are_philox_words_cut_in_four_from_the_low_end():
 def test_a_part_of_the_stream_is_the_stream_s(count):
     stream = random_uint16("key", 0, 400)
     for start in (0, 16, 320):
-        np.testing.assert_array_equal(random_uint16("key", start, count), stream[start : start + count])
+        np.testing.assert_array_equal(
+            random_uint16("key", start, count), stream[start : start + count]
+        )
     with pytest.raises(ValueError, match="start = 8 must be a multiple of 16"):
         random_uint16("key", 8, count)
 
@@ -140,6 +161,7 @@ def test_numbers_are_uniform_and_streams_independent():
 
 
 # --- DARE ---
+
 
 @pytest.mark.parametrize("rate", [0.2, 0.5, 0.9])
 def test_drop_realises_the_rate_and_rescales_by_it(rate):
@@ -162,7 +184,9 @@ def test_drop_against_the_paper_given_its_mask():
 
 def test_the_mean_over_seeds_tends_to_the_task_vector():
     delta, rate, seeds = rows_of(1, 300)[0], 0.5, 2000
-    average = torch.stack([drop(delta, rate, f"{seed}/a") for seed in range(seeds)]).double().mean(0)
+    average = (
+        torch.stack([drop(delta, rate, f"{seed}/a") for seed in range(seeds)]).double().mean(0)
+    )
     standard = delta.double().abs() * (rate / (1 - rate) / seeds) ** 0.5
     z = ((average - delta) / standard).numpy()
     assert np.abs(z).max() < 4.5

@@ -19,11 +19,13 @@ def sharded(folder, weight_map=None):
     """Write `WEIGHTS` as two shards and an index (the right one, where none is given)."""
     folder.mkdir()
     names = sorted(WEIGHTS)
-    shards = {"a.safetensors": names[:3], "b.safetensors": names[3:]}
+    shards = {"a.safetensors": names[:1:-1], "b.safetensors": names[:2]}
     for file, inside in shards.items():
         save_file({name: WEIGHTS[name] for name in inside}, folder / file)
     right = {name: file for file, inside in shards.items() for name in inside}
-    (folder / INDEX).write_text(json.dumps({"weight_map": right if weight_map is None else weight_map(right)}))
+    (folder / INDEX).write_text(
+        json.dumps({"weight_map": right if weight_map is None else weight_map(right)})
+    )
     return folder
 
 
@@ -34,11 +36,20 @@ def refusal(folder) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("write", [lambda f: save_weights(f, WEIGHTS), sharded], ids=["single", "sharded"])
+@pytest.mark.parametrize(
+    "write", [lambda f: save_weights(f, WEIGHTS), sharded], ids=["single", "sharded"]
+)
 def test_tensors_come_back(tmp_path, write):
     store = TensorStore.open(write(tmp_path / "model"))
     assert store.shapes == dict.fromkeys(WEIGHTS, (2, 3))
     assert all(torch.equal(store.read(name), WEIGHTS[name]) for name in WEIGHTS)
+
+
+def test_shards_in_any_order_are_one_checkpoint(tmp_path):
+    single, shards = save_weights(tmp_path / "single", WEIGHTS), sharded(tmp_path / "sharded")
+    vectors = TaskVectors.load(single, {"sharded": shards})
+    assert not vectors.deltas["sharded"].any()
+    assert torch.equal(TaskVectors.load(shards, {}).base, vectors.base)
 
 
 def test_shards_of_transformers_give_the_same_task_vectors(tmp_path):
@@ -53,7 +64,9 @@ def test_shards_of_transformers_give_the_same_task_vectors(tmp_path):
 
 
 def test_a_scalar_and_the_stored_type_are_kept(tmp_path):
-    folder = save_weights(tmp_path / "m", {"s": torch.tensor(2.0), "h": torch.ones(2, dtype=torch.bfloat16)})
+    folder = save_weights(
+        tmp_path / "m", {"s": torch.tensor(2.0), "h": torch.ones(2, dtype=torch.bfloat16)}
+    )
     store = TensorStore.open(folder)
     assert store.shapes == {"s": (), "h": (2,)}
     assert store.read("h").dtype == torch.bfloat16
@@ -90,7 +103,7 @@ def test_a_file_with_a_tensor_beyond_the_index_is_refused(tmp_path):
 
 
 def test_an_index_that_names_the_wrong_file_is_refused(tmp_path):
-    folder = sharded(tmp_path / "m", lambda right: right | {"layer.0.weight": "b.safetensors"})
+    folder = sharded(tmp_path / "m", lambda right: right | {"layer.0.weight": "a.safetensors"})
     assert refusal(folder).endswith("does not agree with its files on layer.0.weight")
 
 
@@ -101,7 +114,9 @@ def test_an_index_that_is_none_is_refused(tmp_path, content):
 
 
 def store(folder, shapes) -> TensorStore:
-    return TensorStore.open(save_weights(folder, {name: torch.zeros(shape) for name, shape in shapes.items()}))
+    return TensorStore.open(
+        save_weights(folder, {name: torch.zeros(shape) for name, shape in shapes.items()})
+    )
 
 
 def test_every_mismatch_is_listed(tmp_path):
@@ -119,4 +134,6 @@ def test_every_mismatch_is_listed(tmp_path):
 def test_a_long_list_of_names_is_cut_with_its_count(tmp_path):
     base = store(tmp_path / "base", {f"t{i}": (1,) for i in range(8)})
     expert = store(tmp_path / "expert", {"t0": (1,)})
-    assert mismatches(base, expert, "e") == ["expert 'e' lacks 7 tensors: t1, t2, t3, t4, t5, and 2 more"]
+    assert mismatches(base, expert, "e") == [
+        "expert 'e' lacks 7 tensors: t1, t2, t3, t4, t5, and 2 more"
+    ]

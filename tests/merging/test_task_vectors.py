@@ -21,7 +21,8 @@ def test_vectors_are_flat_in_the_order_of_tensor_names(tmp_path):
     assert vectors.base.tolist() == [10, 20, 30, 1, 2, 3, 4]
     assert vectors.deltas["math"].tolist() == [-2, -2, -2, 1, 1, 1, 1]
     assert [(s.name, s.span, s.shape) for s in vectors.segments] == [
-        ("a", slice(0, 3), (3,)), ("b", slice(3, 7), (2, 2)),
+        ("a", slice(0, 3), (3,)),
+        ("b", slice(3, 7), (2, 2)),
     ]
 
 
@@ -29,7 +30,10 @@ def test_bfloat16_checkpoints_are_subtracted_in_float32(tmp_path):
     base = save_weights(tmp_path / "base", {"a": torch.tensor([1.0], dtype=torch.bfloat16)})
     near = torch.tensor([1.0078125], dtype=torch.bfloat16)  # the next number
     half = torch.tensor([2.0**-12], dtype=torch.bfloat16)
-    experts = {"near": save_weights(tmp_path / "n", {"a": near}), "half": save_weights(tmp_path / "h", {"a": half})}
+    experts = {
+        "near": save_weights(tmp_path / "n", {"a": near}),
+        "half": save_weights(tmp_path / "h", {"a": half}),
+    }
     vectors = TaskVectors.load(base, experts)
     assert vectors.base.dtype == vectors.deltas["near"].dtype == torch.float32
     assert vectors.deltas["near"].tolist() == [2.0**-7]

@@ -15,7 +15,7 @@ def first_run(tmp_path_factory: pytest.TempPathFactory) -> Workspace:
 
 @pytest.fixture(scope="session")
 def grown_run(first_run: Workspace) -> tuple[Workspace, dict[str, bytes], set[str]]:
-    """The grown study: the workspace, the first chunks' bytes before, and what the growth planned."""
+    """The grown study: the workspace, the first chunks' bytes, and what the growth planned."""
     before = {
         str(path): path.read_bytes() for path in first_run.results.glob("sweep/*/*/0.parquet")
     }

@@ -63,12 +63,12 @@ class Workspace:
         return done.stderr
 
     def planned(self, config: Mapping[str, Any], *targets: str) -> set[str]:
-        """Outputs that a dry run would make, relative to the study's folder; `study.json` aside."""
+        """Outputs that a dry run would make, relative to the study's folder."""
         done = self.snakemake(config, "--dry-run", *targets)
         assert done.returncode == 0, done.stderr[-4000:]
         outputs = re.findall(r"^    output: (.*)$", done.stdout + done.stderr, re.MULTILINE)
         names = {name for line in outputs for name in line.split(", ")}
-        return {name.removeprefix("results/smoke/") for name in names} - {"study.json"}
+        return {name.removeprefix("results/smoke/") for name in names}
 
 
 def environment() -> dict[str, str]:

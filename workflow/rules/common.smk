@@ -1,11 +1,11 @@
 """The study of this run, and look-ups that rules share."""
 
-import json
-import os
+from pathlib import Path
 
 from mergelaw.config import parse_study
 from mergelaw.design import BASE, chunks
 from mergelaw.errors import MergeLawError
+from mergelaw.files import write_json
 from mergelaw.paths import StudyPaths, checkpoint_folder
 from mergelaw.provenance import fingerprint
 from mergelaw.report.registry import FIGURES
@@ -16,12 +16,17 @@ except MergeLawError as error:
     raise WorkflowError(str(error))
 
 PATHS = StudyPaths.of(STUDY)
+STUDY_CONFIG = PATHS.config
+
+
+onstart:
+    # The config with all overrides, for the jobs. It is no job's output: what an edit reruns is
+    # told by `slice_of`, job by job.
+    write_json(STUDY_CONFIG, config)
+
 
 # Jobs in conda environments find mergelaw in this checkout.
-SOURCE = f"{workflow.basedir}/src"
-os.environ["PYTHONPATH"] = os.pathsep.join(
-    filter(None, [SOURCE, os.environ.get("PYTHONPATH")])
-)
+shell.prefix(f'export PYTHONPATH="{workflow.basedir}/src"; ')
 
 
 wildcard_constraints:
@@ -41,7 +46,7 @@ def slice_of(stage, job):
 def source_files(wildcards):
     """Files that a domain's text is read from."""
     source = STUDY.domain(wildcards.domain).source
-    return [f"{STUDY.data_folder}/{name}" for name in getattr(source, "files", ())]
+    return [Path(STUDY.data_folder) / name for name in getattr(source, "files", ())]
 
 
 def base_of(wildcards):
@@ -54,11 +59,11 @@ def home_items(wildcards):
     return PATHS.items(STUDY.expert(wildcards.expert).domain)
 
 
-def pool_of(wildcards):
-    """Checkpoints of the size's whole pool."""
+def experts_of(wildcards):
+    """Checkpoints of the experts that occur in a chunk."""
+    chunk = chunks(STUDY, wildcards.size)[int(wildcards.chunk)]
     return [
-        checkpoint_folder(STUDY, PATHS, wildcards.size, name)
-        for name in STUDY.expert_names
+        checkpoint_folder(STUDY, PATHS, wildcards.size, name) for name in chunk.experts
     ]
 
 

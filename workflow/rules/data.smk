@@ -1,28 +1,8 @@
-"""Data: the resolved config, the subset list, text, tokenizer, prepared shards."""
-
-
-localrules:
-    study,
-
-
-rule study:
-    """The config of this run with all overrides; every job reads it, none reruns for it alone."""
-    output:
-        "<study>/study.json",
-    log:
-        "<study>/logs/study.log",
-    conda:
-        "../../envs/analysis.yaml"
-    params:
-        config=json.dumps(config, sort_keys=True),
-    shell:
-        "printf '%s\\n' {params.config:q} > {output} 2> {log}"
+"""Data: the subset list, text, tokenizer, prepared shards."""
 
 
 rule design:
     """Which subsets are merged, in which chunk."""
-    input:
-        study=ancient("<study>/study.json"),
     output:
         "<study>/design/subsets.parquet",
     log:
@@ -32,15 +12,15 @@ rule design:
     conda:
         "../../envs/analysis.yaml"
     params:
+        config=STUDY_CONFIG,
         slice=slice_of("design", "design"),
     shell:
-        "python -m mergelaw design --config {input.study} > {log} 2>&1"
+        "python -m mergelaw design --config {params.config} > {log} 2>&1"
 
 
 rule items:
     """Items of a domain, split by their text."""
     input:
-        study=ancient("<study>/study.json"),
         files=source_files,
     output:
         "<study>/data/items/{domain}.parquet",
@@ -51,15 +31,15 @@ rule items:
     conda:
         "../../envs/analysis.yaml"
     params:
+        config=STUDY_CONFIG,
         slice=slice_of("data", "items"),
     shell:
-        "python -m mergelaw data items --config {input.study} --domain {wildcards.domain} > {log} 2>&1"
+        "python -m mergelaw data items --config {params.config} --domain {wildcards.domain} > {log} 2>&1"
 
 
 rule tokenizer:
     """The study's tokenizer: trained on text that no evaluation sees, or copied."""
     input:
-        study=ancient("<study>/study.json"),
         text=expand("<study>/data/items/{domain}.parquet", domain=STUDY.domain_names),
     output:
         directory("<study>/data/tokenizer"),
@@ -70,15 +50,15 @@ rule tokenizer:
     conda:
         "../../envs/models.yaml"
     params:
+        config=STUDY_CONFIG,
         slice=slice_of("data", "tokenizer"),
     shell:
-        "python -m mergelaw data tokenizer --config {input.study} > {log} 2>&1"
+        "python -m mergelaw data tokenizer --config {params.config} > {log} 2>&1"
 
 
 rule pretraining:
     """Tokens that ladder bases are pre-trained on."""
     input:
-        study=ancient("<study>/study.json"),
         text=expand("<study>/data/items/{domain}.parquet", domain=STUDY.domain_names),
         tokenizer="<study>/data/tokenizer",
     output:
@@ -90,15 +70,15 @@ rule pretraining:
     conda:
         "../../envs/models.yaml"
     params:
+        config=STUDY_CONFIG,
         slice=slice_of("data", "pretraining"),
     shell:
-        "python -m mergelaw data pretraining --config {input.study} > {log} 2>&1"
+        "python -m mergelaw data pretraining --config {params.config} > {log} 2>&1"
 
 
 rule shards:
     """Evaluation text of all domains, tokenised once for all jobs."""
     input:
-        study=ancient("<study>/study.json"),
         text=expand("<study>/data/items/{domain}.parquet", domain=STUDY.domain_names),
         tokenizer="<study>/data/tokenizer",
     output:
@@ -110,6 +90,7 @@ rule shards:
     conda:
         "../../envs/models.yaml"
     params:
+        config=STUDY_CONFIG,
         slice=slice_of("data", "shards"),
     shell:
-        "python -m mergelaw data shards --config {input.study} > {log} 2>&1"
+        "python -m mergelaw data shards --config {params.config} > {log} 2>&1"

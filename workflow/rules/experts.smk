@@ -4,7 +4,6 @@
 rule base:
     """A base model, pre-trained from scratch."""
     input:
-        study=ancient("<study>/study.json"),
         tokenizer="<study>/data/tokenizer",
         tokens="<study>/data/pretraining.safetensors",
     output:
@@ -16,15 +15,15 @@ rule base:
     conda:
         "../../envs/models.yaml"
     params:
+        config=STUDY_CONFIG,
         slice=slice_of("experts", "base"),
     shell:
-        "python -m mergelaw experts base --config {input.study} --size {wildcards.size} > {log} 2>&1"
+        "python -m mergelaw experts base --config {params.config} --size {wildcards.size} > {log} 2>&1"
 
 
 rule expert:
     """An expert: the base, fine-tuned on its home domain."""
     input:
-        study=ancient("<study>/study.json"),
         base=base_of,
         tokenizer="<study>/data/tokenizer",
         text=home_items,
@@ -37,7 +36,8 @@ rule expert:
     conda:
         "../../envs/models.yaml"
     params:
+        config=STUDY_CONFIG,
         slice=slice_of("experts", "expert"),
     shell:
-        "python -m mergelaw experts expert --config {input.study} --size {wildcards.size}"
+        "python -m mergelaw experts expert --config {params.config} --size {wildcards.size}"
         " --expert {wildcards.expert} > {log} 2>&1"

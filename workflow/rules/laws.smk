@@ -8,7 +8,6 @@ ANALYSES = ["heldout", "forecast", "variance", "returns", "gaps", "synergy"]
 rule curves:
     """Mean loss against k with standard errors, for every size, method and domain."""
     input:
-        study=ancient("<study>/study.json"),
         losses="<study>/sweep/losses.parquet",
     output:
         expand("<study>/laws/{table}.parquet", table=CURVES),
@@ -19,15 +18,15 @@ rule curves:
     conda:
         "../../envs/analysis.yaml"
     params:
+        config=STUDY_CONFIG,
         slice=slice_of("laws", "curves"),
     shell:
-        "python -m mergelaw laws curves --config {input.study} > {log} 2>&1"
+        "python -m mergelaw laws curves --config {params.config} > {log} 2>&1"
 
 
 rule fits:
     """Floor and tail of every curve, and one joint law over sizes."""
     input:
-        study=ancient("<study>/study.json"),
         curves="<study>/laws/curves.parquet",
     output:
         expand("<study>/laws/{table}.parquet", table=FITS),
@@ -39,15 +38,15 @@ rule fits:
     conda:
         "../../envs/analysis.yaml"
     params:
+        config=STUDY_CONFIG,
         slice=slice_of("laws", "fits"),
     shell:
-        "python -m mergelaw laws fits --config {input.study} > {log} 2>&1"
+        "python -m mergelaw laws fits --config {params.config} > {log} 2>&1"
 
 
 rule analyses:
     """Held-out checks, forecasts, variance, return, method gaps, synergy."""
     input:
-        study=ancient("<study>/study.json"),
         losses="<study>/sweep/losses.parquet",
         curves="<study>/laws/curves.parquet",
     output:
@@ -59,6 +58,7 @@ rule analyses:
     conda:
         "../../envs/analysis.yaml"
     params:
+        config=STUDY_CONFIG,
         slice=slice_of("laws", "analyses"),
     shell:
-        "python -m mergelaw laws analyses --config {input.study} > {log} 2>&1"
+        "python -m mergelaw laws analyses --config {params.config} > {log} 2>&1"

@@ -4,7 +4,6 @@
 rule figure:
     """A figure of the laws' tables."""
     input:
-        study=ancient("<study>/study.json"),
         tables=figure_tables,
     output:
         report(
@@ -20,16 +19,16 @@ rule figure:
     conda:
         "../../envs/analysis.yaml"
     params:
+        config=STUDY_CONFIG,
         slice=slice_of("report", "figure"),
         caption=figure_caption,
     shell:
-        "python -m mergelaw report figure --config {input.study} --figure {wildcards.figure} > {log} 2>&1"
+        "python -m mergelaw report figure --config {params.config} --figure {wildcards.figure} > {log} 2>&1"
 
 
 rule page:
     """The report in words, tables and figures: one file that needs no network."""
     input:
-        study=ancient("<study>/study.json"),
         subsets="<study>/design/subsets.parquet",
         losses="<study>/sweep/losses.parquet",
         tables=expand("<study>/laws/{table}.parquet", table=CURVES + FITS + ANALYSES),
@@ -49,6 +48,7 @@ rule page:
     conda:
         "../../envs/analysis.yaml"
     params:
+        config=STUDY_CONFIG,
         slice=slice_of("report", "page"),
     shell:
-        "python -m mergelaw report page --config {input.study} > {log} 2>&1"
+        "python -m mergelaw report page --config {params.config} > {log} 2>&1"

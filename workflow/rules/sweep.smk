@@ -4,9 +4,8 @@
 rule chunk:
     """Losses of a chunk of subsets, merged with one method at one size."""
     input:
-        study=ancient("<study>/study.json"),
         base=base_of,
-        pool=pool_of,
+        experts=experts_of,
         shards=expand(
             "<study>/data/shards/{domain}.safetensors", domain=STUDY.domain_names
         ),
@@ -20,16 +19,16 @@ rule chunk:
     conda:
         "../../envs/models.yaml"
     params:
+        config=STUDY_CONFIG,
         slice=slice_of("sweep", "chunk"),
     shell:
-        "python -m mergelaw sweep chunk --config {input.study} --size {wildcards.size}"
+        "python -m mergelaw sweep chunk --config {params.config} --size {wildcards.size}"
         " --method {wildcards.method} --chunk {wildcards.chunk} > {log} 2>&1"
 
 
 rule losses:
     """All losses of the study, checked to be complete."""
     input:
-        study=ancient("<study>/study.json"),
         chunks=all_chunks,
     output:
         "<study>/sweep/losses.parquet",
@@ -40,6 +39,7 @@ rule losses:
     conda:
         "../../envs/models.yaml"
     params:
+        config=STUDY_CONFIG,
         slice=slice_of("sweep", "losses"),
     shell:
-        "python -m mergelaw sweep collect --config {input.study} > {log} 2>&1"
+        "python -m mergelaw sweep collect --config {params.config} > {log} 2>&1"

@@ -79,4 +79,5 @@ def _validate_sections(raw: Mapping[Any, Any]) -> tuple[dict[str, Any], list[str
 
 def _consequence(details: Mapping[str, Any]) -> bool:
     """Tell whether a list is too short only because its bad elements do not count."""
-    return details["type"] == "too_short" and len(details["input"]) >= details["ctx"]["min_length"]
+    short = details["type"] == "too_short"
+    return short and len(details["input"]) >= int(details["ctx"]["min_length"])

@@ -6,8 +6,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
-from transformers import AutoTokenizer, PreTrainedTokenizerFast
+from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen2Tokenizer
 
 from mergelaw.errors import DataError
 
@@ -24,8 +23,11 @@ CHAT_TEMPLATE = (
 )
 
 
-def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerFast:
-    """Train a byte-level BPE in which every digit is a token of its own.
+def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Qwen2Tokenizer:
+    """Train a tokenizer of Qwen2's kind: byte-level BPE, every digit a token of its own.
+
+    It is the class that `AutoTokenizer` takes for Qwen2 checkpoints, so that a saved one loads as
+    what it was.
 
     Parameters
     ----------
@@ -34,24 +36,12 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenize
     vocab_size : int
         Entries, with the four special ones.
     """
-    bpe = Tokenizer(models.BPE())
-    bpe.pre_tokenizer = pre_tokenizers.Sequence(
-        [
-            pre_tokenizers.Digits(individual_digits=True),
-            pre_tokenizers.ByteLevel(add_prefix_space=False),
-        ]
+    untrained = Qwen2Tokenizer(
+        eos_token=END, unk_token=END, pad_token=PAD, extra_special_tokens=[USER, ASSISTANT]
     )
-    bpe.decoder = decoders.ByteLevel()
-    trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size,
-        special_tokens=[PAD, USER, ASSISTANT, END],
-        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
-        show_progress=False,
-    )
-    bpe.train_from_iterator(texts, trainer)
-    return PreTrainedTokenizerFast(
-        tokenizer_object=bpe, pad_token=PAD, eos_token=END, chat_template=CHAT_TEMPLATE
-    )
+    tokenizer = untrained.train_new_from_iterator(texts, vocab_size, show_progress=False)
+    tokenizer.chat_template = CHAT_TEMPLATE
+    return tokenizer
 
 
 def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
@@ -65,7 +55,7 @@ def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
     if not path.is_dir():
         raise DataError(f"tokenizer {path}: no such folder")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path, local_files_only=True)
+        tokenizer = AutoTokenizer.from_pretrained(path)  # a folder: nothing is fetched
     except (OSError, ValueError) as error:
         raise DataError(f"tokenizer {path}: cannot be loaded ({error})") from error
     if not tokenizer.is_fast:

@@ -1,7 +1,6 @@
 """Prepared evaluation text: the held-out items of one domain as tokens, in one safetensors file."""
 
 import json
-from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,6 +37,15 @@ class EvalShard:
     domain: str
     items: tuple[Encoded, ...]
     vocabulary: str
+
+    def __str__(self) -> str:
+        """Say what the shard holds and what was cut off."""
+        tokens = sum(len(item.input_ids) for item in self.items)
+        cut = sum(item.n_truncated for item in self.items)
+        return (
+            f"{self.domain}: {len(self.items)} items, {tokens} tokens, "
+            f"{self.n_tokens.sum()} of them scored; {cut} tokens beyond max_length cut off"
+        )
 
     @property
     def n_tokens(self) -> NDArray[np.int32]:
@@ -118,8 +126,3 @@ def read_shard(path: Path) -> EvalShard:
     ends = np.cumsum(lengths)[:-1]
     parts = zip(np.split(ids, ends), np.split(scored, ends), cut.tolist(), strict=True)
     return EvalShard(domain, tuple(Encoded(*part) for part in parts), vocabulary)
-
-
-def truncated(shards: Sequence[EvalShard]) -> dict[str, int]:
-    """Return the tokens cut off at `max_length`, by domain."""
-    return {shard.domain: sum(item.n_truncated for item in shard.items) for shard in shards}

@@ -1,5 +1,6 @@
 """The training loop on accelerate that pre-training and fine-tuning share."""
 
+import itertools
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -100,5 +101,10 @@ def train(
 
 
 def _steps(batches: Iterable[TrainingBatch], steps: int, label: str) -> Iterator[TrainingBatch]:
-    rows = (batch for batch, _ in zip(batches, range(steps), strict=False))
-    yield from progress(rows, steps, label, "step")
+    """Yield exactly `steps` batches."""
+    done = 0
+    for batch in progress(itertools.islice(batches, steps), steps, label, "step"):
+        yield batch
+        done += 1
+    if done < steps:
+        raise TrainingError(f"{label}: the data end after {done} of {steps} steps")

@@ -148,7 +148,7 @@ JOINT = Law(
         ),
         replace(OFFSET, needs="tail_scale"),
     ),
-    variables={"n_params_billions": (3, 4), "k": (3, 4)},
+    variables={"n_params_billions": (3, 5), "k": (3, 4)},  # the floor alone has three parameters
     extrapolated="floor_limit",
 )
 

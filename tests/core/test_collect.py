@@ -1,0 +1,84 @@
+"""Collecting chunks: every cell once, or a refusal that names what is missing or too much."""
+
+import re
+import shutil
+
+import polars as pl
+import pytest
+
+from mergelaw.errors import TableError
+from mergelaw.provenance import fingerprint
+from mergelaw.sweep import collect
+from mergelaw.tables import LOSSES, LOSSES_KEY, read_provenance, read_table, write_table
+
+
+def test_collecting_joins_every_cell(own_sweep):
+    study, paths = own_sweep
+    frame = read_table(collect(study, paths), LOSSES)
+    assert frame.height == 2 * 4 * 8 * 3
+    assert frame.select(LOSSES_KEY).is_unique().all()
+    assert read_provenance(paths.losses)["slice"] == fingerprint(study, "sweep", "losses")
+    before = paths.losses.read_bytes()
+    assert collect(study, paths).read_bytes() == before
+
+
+def rewrite(paths, change, method="ties", index=1):
+    path = paths.chunk("small", method, index)
+    write_table(path, change(read_table(path, LOSSES)), LOSSES, LOSSES_KEY, read_provenance(path))
+
+
+def collected_problems(study, paths) -> str:
+    with pytest.raises(TableError) as caught:
+        collect(study, paths)
+    assert not paths.losses.exists()
+    return str(caught.value)
+
+
+def test_missing_cells_are_all_named(own_sweep):
+    study, paths = own_sweep
+    rewrite(paths, lambda f: f.filter(~((pl.col("domain") == "code") & (pl.col("k") == 3))))
+    rewrite(paths, lambda f: f.filter(pl.col("domain") != "algebra"), "ta")
+    message = collected_problems(study, paths)
+    assert message.startswith(f"{paths.losses}: 2 problems")
+    assert "small, ties: lacks 1 rows, such as" in message
+    assert "domain code" in message
+    assert "small, ta: lacks 3 rows, such as" in message
+    assert "domain algebra" in message
+
+
+def test_doubled_and_foreign_cells_are_named(own_sweep):
+    study, paths = own_sweep
+    shutil.copy(paths.chunk("small", "ties", 0), paths.chunk("small", "ties", 1))
+    renamed = pl.when(pl.col("k") == 1).then(pl.lit("other")).otherwise(pl.col("subset"))
+    rewrite(paths, lambda f: f.with_columns(subset=renamed), "ta", 0)
+    again = read_table(paths.chunk("small", "average", 0), LOSSES).filter(subset="algebra")
+    rewrite(paths, lambda f: pl.concat([f, again]), "average", 1)
+    message = collected_problems(study, paths)
+    assert "small, average: has more than once 3 rows, such as" in message
+    assert "small, ties: has more than once 15 rows, such as" in message
+    assert "small, ties: lacks 9 rows, such as" in message
+    assert re.search(r"small, ta: has, beyond the design, \d+ rows, .*subset other", message)
+
+
+def test_a_missing_chunk_is_named(own_sweep):
+    study, paths = own_sweep
+    paths.chunk("large", "dare", 1).unlink()
+    assert f"{paths.chunk('large', 'dare', 1)}: is missing" in collected_problems(study, paths)
+
+
+FOREIGN = {
+    "domain": lambda f: pl.concat(
+        [f, f.filter(domain="code").with_columns(domain=pl.lit("geology"))]
+    ),
+    "method": lambda f: f.with_columns(method=pl.lit("ta2")),
+    "size": lambda f: f.with_columns(size=pl.lit("huge")),
+    "accumulate": lambda f: f.with_columns(accumulate=pl.lit("sequential_bfloat16")),
+    "mask_seed": lambda f: f.with_columns(mask_seed=pl.lit(9, pl.Int64)),
+}
+
+
+@pytest.mark.parametrize("column", FOREIGN)
+def test_rows_of_another_study_are_refused(own_sweep, column):
+    study, paths = own_sweep
+    rewrite(paths, FOREIGN[column])
+    collected_problems(study, paths)
