@@ -1,6 +1,7 @@
 """The command line: complete help, frozen options, mistakes in words."""
 
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -82,6 +83,29 @@ def test_mistakes_end_in_words(arguments, words, monkeypatch):
     assert done.stderr.startswith("error: ")
     assert words in done.stderr
     assert "Traceback" not in done.stderr
+
+
+@pytest.fixture
+def small_disk(tmp_path):
+    """A file system of 300 KB."""
+    mount = ["mount", "-t", "tmpfs", "-o", "size=300k", "tmpfs", str(tmp_path)]
+    if shutil.which("mount") is None or subprocess.run(mount, capture_output=True).returncode:
+        pytest.skip("a small file system can only be mounted by root")
+    yield tmp_path
+    subprocess.run(["umount", str(tmp_path)], check=True)
+
+
+def test_a_full_disk_ends_in_words_and_leaves_no_half_file(small_disk, monkeypatch):
+    monkeypatch.chdir(small_disk)
+    config = str(ROOT / "config" / "smoke.yaml")
+    for job in ("items", "tokenizer"):
+        assert run("data", job, "--config", config).returncode == 0
+    done = run("data", "pretraining", "--config", config)
+    assert done.returncode == 1
+    path = "results/smoke/data/pretraining.safetensors"
+    assert done.stderr.endswith(f"error: No space left on device: {path}\n")
+    assert "Traceback" not in done.stderr
+    assert not list(small_disk.rglob("*pretraining*"))
 
 
 def test_design_prints_json(tmp_path, monkeypatch):

@@ -1,5 +1,6 @@
 """Files and folders that are either complete or not there: temporary name, fsync, rename."""
 
+import errno
 import json
 import os
 import shutil
@@ -11,22 +12,35 @@ from pathlib import Path
 
 @contextmanager
 def atomic_file(path: Path) -> Iterator[Path]:
-    """Yield a temporary path beside `path`; on success it is synced and renamed to `path`."""
+    """Yield a temporary path beside `path`; on success it is synced and renamed to `path`.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, also where a library wraps the system's error in its own.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         yield part
         _publish(part)
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         part.unlink(missing_ok=True)
+        _raise_if_full(error, path)
         raise
     _sync(path.parent)
 
 
 @contextmanager
 def atomic_directory(path: Path) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; on success it takes the place of `path`."""
+    """Yield a temporary folder beside `path`; on success it takes the place of `path`.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, also where a library wraps the system's error in its own.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     former = part.with_suffix(".former")
@@ -38,10 +52,11 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         if path.exists():
             os.replace(path, former)
         os.replace(part, path)
-    except BaseException:
+    except BaseException as error:
         if former.exists():
             os.replace(former, path)
         shutil.rmtree(part, ignore_errors=True)
+        _raise_if_full(error, path)
         raise
     shutil.rmtree(former, ignore_errors=True)
     _sync(path.parent)
@@ -62,6 +77,12 @@ def write_json(path: Path, value: object) -> None:
         If a number is NaN or infinite: JSON has no word for them.
     """
     write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+
+
+def _raise_if_full(error: BaseException, path: Path) -> None:
+    reason = os.strerror(errno.ENOSPC)
+    if reason in str(error):
+        raise OSError(errno.ENOSPC, reason, str(path)) from error
 
 
 def _publish(path: Path) -> None:
