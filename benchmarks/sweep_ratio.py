@@ -13,11 +13,11 @@ from transformers import AutoModelForCausalLM
 from mergelaw.config import Study, read_study
 from mergelaw.design import BASE, Subset, subsets
 from mergelaw.evaluation.loss import item_nll
-from mergelaw.evaluation.stage import read_shards
+from mergelaw.evaluation.prepared import read_shards
 from mergelaw.merging.methods import Recipe, merge_into, recipe
 from mergelaw.merging.task_vectors import TaskVectors
 from mergelaw.paths import StudyPaths, checkpoint_folder
-from mergelaw.sweep import EvalText, LiveModel
+from mergelaw.sweep.live import EvalText, LiveModel
 
 N_MERGES = 48
 ROUNDS = 5

@@ -78,7 +78,7 @@ def study_of(*changes: tuple[str, object]) -> Study:
 def run_data(study: Study, paths: StudyPaths) -> None:
     """Run the data stage of a study."""
     from mergelaw.data import stage
-    from mergelaw.evaluation.stage import write_shards
+    from mergelaw.evaluation.prepared import write_shards
 
     for domain in study.domain_names:
         stage.write_items(study, paths, domain)
@@ -105,7 +105,7 @@ def run_sweep(
     methods: Sequence[str] | None = None,
 ) -> None:
     """Merge and score all chunks of a study, or of some of its sizes and methods."""
-    from mergelaw.sweep import run_chunk
+    from mergelaw.sweep.chunk import run_chunk
 
     for size in sizes or study.size_names:
         for method in methods or study.method_labels:

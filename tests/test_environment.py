@@ -56,6 +56,7 @@ MODULES = {
     "analysis.yaml": (
         "planned",
         "data.stage",
+        "sweep.collect",
         "laws.stage",
         "report.stage",
         "report.figures",
@@ -67,9 +68,9 @@ MODULES = {
         "data.stage",
         "data.tokenizer",
         "data.pretraining",
-        "evaluation.stage",
+        "evaluation.prepared",
         "experts.stage",
-        "sweep",
+        "sweep.chunk",
         "cli",
     ),
 }

@@ -54,14 +54,15 @@ def _status() -> int:
     try:
         app()
     except SystemExit as end:
-        return end.code if isinstance(end.code, int) else 0
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return 130
     except MergeLawError as error:
         print(f"error: {error}", file=sys.stderr)
     except OSError as error:
-        print(f"error: {error.strerror or error}: {error.filename or ''}", file=sys.stderr)
+        place = f": {error.filename}" if error.filename else ""
+        print(f"error: {error.strerror or error}{place}", file=sys.stderr)
     except Exception:
         traceback.print_exc()
     return 1
@@ -160,12 +161,9 @@ def data_pretraining(config: Config) -> None:
 @data.command("shards")
 def data_shards(config: Config) -> None:
     """Prepare the evaluation text of all domains."""
-    from mergelaw.evaluation.stage import read_shards, write_shards
+    from mergelaw.evaluation.prepared import write_shards
 
-    study, paths = _open(config)
-    _run(write_shards, study, paths)
-    for shard in read_shards(study, paths):
-        print(shard)
+    _run(write_shards, *_open(config))
 
 
 experts = _group("experts", "Pre-training of bases and fine-tuning of experts.")
@@ -203,7 +201,7 @@ def sweep_chunk(
 ) -> None:
     """Merge and score each chunk of subsets."""
     from mergelaw.design import chunks
-    from mergelaw.sweep import run_chunk
+    from mergelaw.sweep.chunk import run_chunk
 
     study, paths = _open(config)
     for size_name in _chosen(size, study.size_names, "size"):
@@ -216,7 +214,7 @@ def sweep_chunk(
 @sweep.command("collect")
 def sweep_collect(config: Config) -> None:
     """Join all chunks into one table and check that it is complete."""
-    from mergelaw.sweep import collect
+    from mergelaw.sweep.collect import collect
 
     _run(collect, *_open(config))
 

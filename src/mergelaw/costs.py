@@ -1,4 +1,4 @@
-"""What a job cost: wall and CPU time, peak memory, device, tokens; one cost.json per job."""
+"""What a heavy job cost: wall and CPU time, peak memory, and what the job adds; a cost.json."""
 
 import resource
 import time

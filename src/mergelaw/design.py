@@ -72,6 +72,15 @@ def subsets(study: Study, size: str) -> Iterator[Subset]:
         yield from chunk.subsets
 
 
+def is_random_sample(study: Study, size: str, k: int) -> bool:
+    """Tell whether the subsets of k experts are all, or drawn uniformly without replacement.
+
+    Only then has their mean the textbook standard error of a sample from a finite pool.
+    """
+    parts = [p for p in study.size(size).design or study.design if p.k is None or k in p.k]
+    return len(parts) == 1 and isinstance(parts[0], ExhaustivePart | UniformPart)
+
+
 @lru_cache(maxsize=64)
 def _chunks(parts: tuple[DesignPart, ...], pool: tuple[str, ...], seed: int) -> tuple[Chunk, ...]:
     seen: set[Subset] = set()

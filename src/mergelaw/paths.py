@@ -51,6 +51,11 @@ class StudyPaths:
         """Return the folder of a checkpoint that the study trains (`base` or an expert)."""
         return self.root / "experts" / size / expert
 
+    @property
+    def shard_contents(self) -> Path:
+        """What the evaluation shards hold and what was cut off."""
+        return self.root / "data" / "shards" / "contents.parquet"
+
     def chunk(self, size: str, method: str, index: int) -> Path:
         """Return the losses of one chunk of subsets."""
         return self.root / "sweep" / size / method / f"{index}.parquet"

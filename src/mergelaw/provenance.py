@@ -11,13 +11,21 @@ from pydantic import BaseModel
 
 from mergelaw import __version__
 from mergelaw.config import Study
-from mergelaw.config.methods import DareMethod
 from mergelaw.design import chunks
 
 STAGE_VERSION = {"design": 1, "data": 1, "experts": 1, "sweep": 1, "laws": 1, "report": 1}
 """Raised by hand when a stage's numbers change: results of an older version are then made again."""
 
-PACKAGES = ("torch", "transformers", "accelerate", "polars", "lmfit")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "accelerate",
+    "numpy",
+    "scipy",
+    "polars",
+    "lmfit",
+)
 
 
 def digest(value: object) -> str:
@@ -86,8 +94,7 @@ def _tokenizer(study: Study) -> dict[str, Any]:
 
 def _masks(study: Study, method: str) -> list[Any]:
     """Seeds, where the method draws masks."""
-    drawn = isinstance(study.method(method), DareMethod)
-    return [study.seed, study.mask_seeds] if drawn else []
+    return [study.seed, study.mask_seeds] if study.method(method).draws_masks else []
 
 
 def _pretraining(study: Study) -> dict[str, Any]:

@@ -18,6 +18,17 @@ ITEMS: Schema = {
 }
 ITEMS_KEY = ("item_id",)
 
+SHARDS: Schema = {
+    "domain": pl.String,
+    "n_heldout": pl.Int64,  # held-out items of the domain
+    "n_items": pl.Int64,  # items that are scored
+    "n_skipped": pl.Int64,  # items drawn that have no scored token within max_length
+    "n_tokens": pl.Int64,  # tokens of the scored items, prompts included
+    "n_scored": pl.Int64,
+    "n_truncated": pl.Int64,  # tokens cut off at max_length
+}
+SHARDS_KEY = ("domain",)
+
 SUBSETS: Schema = {
     "size": pl.String,
     "subset": pl.String,

@@ -8,7 +8,7 @@ import pytest
 
 from mergelaw.errors import TableError
 from mergelaw.provenance import fingerprint
-from mergelaw.sweep import collect
+from mergelaw.sweep.collect import collect
 from mergelaw.tables import LOSSES, LOSSES_KEY, read_provenance, read_table, write_table
 
 
@@ -64,6 +64,14 @@ def test_a_missing_chunk_is_named(own_sweep):
     study, paths = own_sweep
     paths.chunk("large", "dare", 1).unlink()
     assert f"{paths.chunk('large', 'dare', 1)}: is missing" in collected_problems(study, paths)
+
+
+def test_a_chunk_of_another_config_is_named(own_sweep):
+    study, paths = own_sweep
+    path = paths.chunk("small", "ta", 0)
+    origin = read_provenance(path) | {"slice": "another"}
+    write_table(path, read_table(path, LOSSES), LOSSES, LOSSES_KEY, origin)
+    assert f"{path}: was made under another config" in collected_problems(study, paths)
 
 
 FOREIGN = {

@@ -1,6 +1,7 @@
 """The layers of the architecture: who may import whom, and what a light import must not load."""
 
 import ast
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -49,6 +50,11 @@ MAY_IMPORT = {
     "report": LIGHT | {"laws"},
 }
 """What each module or package of mergelaw may import, itself aside."""
+
+
+RULES_MAY_IMPORT = {"snakemake.utils", "re", "pathlib"} | {
+    f"mergelaw.{name}" for name in (*LIGHT, "report.registry")
+}
 
 
 def imports_of(path: Path) -> set[str]:
@@ -124,3 +130,13 @@ def test_a_light_import_loads_nothing_heavy(modules, unloaded):
     loaded = set(result.stdout.split())
     assert "mergelaw" in loaded
     assert not loaded & unloaded
+
+
+def test_rules_import_light_modules_only():
+    root = Path(__file__).parents[2]
+    found = set()
+    for path in [root / "Snakefile", *(root / "workflow" / "rules").glob("*.smk")]:
+        text = path.read_text(encoding="utf-8")
+        found |= set(re.findall(r"^(?:from|import) ([\w.]+)", text, re.MULTILINE))
+    assert found <= RULES_MAY_IMPORT
+    assert "mergelaw.report.registry" in found

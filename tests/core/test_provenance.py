@@ -134,7 +134,7 @@ def test_a_new_domain_changes_every_chunk_but_no_old_items():
 
 
 def test_a_new_size_changes_nothing_of_the_old_ones():
-    size = {"name": "huge", "architecture": ARCHITECTURE | {"layers": 3}}
+    size = {"name": "huge", "architecture": ARCHITECTURE | {"layers": 8}}
     assert kinds(changed(("sizes.2", size))) == {"design", "losses", "figure", "page"}
 
 

@@ -13,10 +13,10 @@ from transformers import AutoModelForCausalLM
 
 from mergelaw.design import chunks, subsets
 from mergelaw.errors import CheckpointError, DataError
-from mergelaw.evaluation.stage import read_shards
+from mergelaw.evaluation.prepared import read_shards
 from mergelaw.paths import StudyPaths
 from mergelaw.provenance import fingerprint
-from mergelaw.sweep import run_chunk
+from mergelaw.sweep.chunk import run_chunk
 from mergelaw.tables import LOSSES, LOSSES_KEY, read_provenance, read_table
 from tests.helpers import edit_weights, naive_nll, run_sweep, save_weights, study_of
 from tests.merging import oracles
@@ -236,4 +236,17 @@ def test_text_of_another_tokenizer_is_refused(own_sweep):
         (folder / "config.json").write_text(json.dumps(config))
         edit_weights(folder, "model.embed_tokens.weight", lambda t: t[:100])
     message = refusal(study, paths, error=DataError)
-    assert "was not prepared with the tokenizer of" in message
+    assert "the text has token" in message
+    assert "the base 100 embeddings" in message
+
+
+def test_an_expert_with_another_vocabulary_is_named(own_sweep):
+    study, paths = own_sweep
+    path = paths.trained("small", "code") / "tokenizer.json"
+    tokenizer = json.loads(path.read_text(encoding="utf-8"))
+    vocabulary = tokenizer["model"]["vocab"]
+    first, second = sorted(vocabulary, key=vocabulary.get)[50:52]
+    vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
+    path.write_text(json.dumps(tokenizer), encoding="utf-8")
+    message = refusal(study, paths, error=DataError)
+    assert f"{path}: has another vocabulary" in message

@@ -9,7 +9,7 @@ import pytest
 
 from mergelaw.config.data import Shares
 from mergelaw.data.domains import DOMAINS
-from mergelaw.data.items import domain_items, split_of, text_digest
+from mergelaw.data.items import domain_items, side_of, split_of, text_digest
 from mergelaw.data.pretraining import documents, tokenizer_texts
 from mergelaw.errors import DataError
 from tests.helpers import study_of
@@ -166,3 +166,17 @@ def test_items_are_the_same_again_and_differ_by_domain_and_seed():
 
     assert not problems("code", 0) & problems("code", 1)
     assert not problems("code", 0) & problems("biology", 0)
+
+
+def test_conversations_that_begin_alike_fall_on_one_side():
+    """Else a held-out first turn would stand in a longer conversation that is trained on."""
+    shares = Shares(base=0.3, train=0.3, heldout=0.4)
+    for i in range(200):
+        opening = {"role": "user", "content": f"question {i}"}
+        answer = {"role": "assistant", "content": "answer"}
+        short, long = (
+            [opening, answer],
+            [opening, answer, {"role": "user", "content": "more"}, answer],
+        )
+        system = [{"role": "system", "content": "be brief"}, *short]
+        assert len({side_of(turns, "", shares, 0) for turns in (short, long, system)}) == 1

@@ -37,7 +37,10 @@ def study_of(
             ],
             "data": {"shares": SHARES},
             "tokenizer": {"vocab_size": 512},
-            "sizes": [{"name": name, "architecture": ARCHITECTURE} for name in sizes],
+            "sizes": [
+                {"name": name, "architecture": ARCHITECTURE | {"layers": i + 1}}
+                for i, name in enumerate(sizes)
+            ],
             "methods": list(methods),
             "design": [{"kind": "exhaustive"}],
             "laws": laws,
@@ -70,12 +73,10 @@ def losses_of(
     """
     rows = []
     for s, size in enumerate(study.size_names):
-        for m, method in enumerate(study.method_labels):
+        for method in study.method_labels:
             for subset in subsets_of(len(study.experts), ks):
-                if not subset and m:
-                    continue
                 name = "+".join(f"e{i}" for i in subset) or "base"
-                for seed in mask_seeds if subset else (0,):
+                for seed in mask_seeds:
                     for d, domain in enumerate(study.domain_names):
                         nll = np.asarray(item_losses(s, method, subset, d, seed)) * n_tokens
                         rows.append(
@@ -83,7 +84,7 @@ def losses_of(
                                 size,
                                 n_params(s) + 1000,
                                 n_params(s),
-                                method if subset else "base",
+                                method,
                                 name,
                                 len(subset),
                                 name,

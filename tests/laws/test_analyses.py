@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mergelaw.laws import forms
-from mergelaw.laws.analyses import gaps, measured_return, reference_label, returns, variances
+from mergelaw.laws.analyses import gaps, measured_return, returns, variances
 from mergelaw.laws.curves import curves
 from mergelaw.laws.forecast import forecasts, three_point
 from mergelaw.laws.heldout import heldout
@@ -196,7 +196,7 @@ def test_gaps_are_relative_to_average(make_study):
     assert ties["k"].to_list() == [2, 3] * 4
     np.testing.assert_allclose(ties["gap_percent"], -2, atol=1e-12)
     assert table.filter(pl.col("method") == "avg")["gap_percent"].abs().max() == 0
-    assert reference_label(make_study(2, 1, methods=(TIES,))) == "ties"
+    assert make_study(2, 1, methods=(TIES,)).reference_label == "ties"
 
 
 def test_synergy_of_an_additive_loss(make_study, make_losses):

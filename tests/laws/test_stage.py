@@ -48,7 +48,7 @@ def test_everything_is_written(tmp_path, make_study, make_losses):
     keys = {*keys.split(), "n_basins", "identified", "parameters", "correlations", "notes"}
     assert all(set(fit) == keys for fit in fits["fits"])
     assert tables["fits"].height == 2 * 3 * (4 * 3 + 6)
-    assert set(tables["curves"]["n_mask_seeds"].to_list()) == {1, 2}  # the base has none to average
+    assert set(tables["curves"]["n_mask_seeds"].to_list()) == {2}
 
 
 def test_predictions_follow_the_fits(tmp_path, make_study, make_losses):

@@ -11,7 +11,7 @@ import polars as pl
 from mergelaw.config import Study, parse_study
 from mergelaw.laws import schemas
 from mergelaw.paths import StudyPaths
-from mergelaw.tables import LOSSES, LOSSES_KEY, write_table
+from mergelaw.tables import LOSSES, LOSSES_KEY, SHARDS, SHARDS_KEY, write_table
 
 GENERATORS = (
     "algebra",
@@ -61,7 +61,7 @@ def make_study(
                 "name": f"w{32 + 16 * i}",
                 "architecture": {
                     "hidden_size": 32,
-                    "layers": 2,
+                    "layers": 2 + i,
                     "heads": 2,
                     "kv_heads": 2,
                     "intermediate_size": 86,
@@ -364,6 +364,15 @@ def losses_frame(study: Study) -> pl.DataFrame:
     return pl.DataFrame(rows, schema=dict(LOSSES), orient="row")
 
 
+def contents_frame(study: Study) -> pl.DataFrame:
+    """data/shards/contents.parquet: one item a domain, 7 tokens cut off in the first."""
+    rows = [
+        (domain, 5, 1, int(i == 1), TOKENS + 10, TOKENS, 7 * (i == 0))
+        for i, domain in enumerate(study.domain_names)
+    ]
+    return pl.DataFrame(rows, schema=dict(SHARDS), orient="row")
+
+
 def write_all(study: Study, paths: StudyPaths, frames: dict, fits: dict) -> None:
     """Write every input of the report below the study's tree."""
     for table in schemas.TABLES:
@@ -372,6 +381,7 @@ def write_all(study: Study, paths: StudyPaths, frames: dict, fits: dict) -> None
         )
     (paths.laws / "fits.json").write_text(json.dumps(fits), encoding="utf-8")
     write_table(paths.losses, losses_frame(study), LOSSES, LOSSES_KEY, PROVENANCE)
+    write_table(paths.shard_contents, contents_frame(study), SHARDS, SHARDS_KEY, PROVENANCE)
 
 
 def tree(study: Study, folder: Path) -> StudyPaths:

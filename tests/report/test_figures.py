@@ -15,7 +15,7 @@ from mergelaw.report import style
 from mergelaw.report.colors import method_look, size_look
 from mergelaw.report.figures import DRAW
 from mergelaw.report.inputs import rows
-from mergelaw.report.registry import FIGURES, PAGE_TABLES, README_FIGURE
+from mergelaw.report.registry import FIGURES, README_FIGURE
 from mergelaw.report.stage import write_figure
 from tests.report import tables
 
@@ -60,7 +60,6 @@ def test_registry_and_drawing_agree():
     assert README_FIGURE in FIGURES
     files = {table.file for table in schemas.TABLES}
     assert {file for figure in FIGURES.values() for file in figure.tables} <= files
-    assert set(PAGE_TABLES) == files | {"fits.json"}
 
 
 def test_registry_is_light():

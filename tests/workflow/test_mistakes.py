@@ -48,7 +48,7 @@ def test_a_failed_job_shows_its_reason_and_leaves_no_output(tmp_path):
     assert not (tmp_path / target).exists()
 
 
-def test_the_slurm_profile_plans_from_the_root():
+def test_the_slurm_profile_plans_from_the_root(tmp_path):
     binary = Path(sys.executable).with_name("snakemake")
     for profile in ("slurm", "profiles/slurm"):
         done = subprocess.run(

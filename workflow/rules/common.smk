@@ -1,5 +1,6 @@
 """The study of this run, and look-ups that rules share."""
 
+import re
 from pathlib import Path
 
 from mergelaw.config import parse_study
@@ -25,17 +26,22 @@ onstart:
     write_json(STUDY_CONFIG, config)
 
 
+def any_of(names):
+    """A pattern of just these names."""
+    return "|".join(map(re.escape, names))
+
+
 # Jobs in conda environments find mergelaw in this checkout.
 shell.prefix(f'export PYTHONPATH="{workflow.basedir}/src"; ')
 
 
 wildcard_constraints:
-    domain="|".join(STUDY.domain_names),
-    size="|".join(STUDY.size_names),
-    method="|".join(STUDY.method_labels),
-    expert="|".join(STUDY.expert_names),
+    domain=any_of(STUDY.domain_names),
+    size=any_of(STUDY.size_names),
+    method=any_of(STUDY.method_labels),
+    expert=any_of(STUDY.expert_names),
     chunk="[0-9]+",
-    figure="|".join(FIGURES),
+    figure=any_of(FIGURES),
 
 
 def slice_of(stage, job):
@@ -44,9 +50,18 @@ def slice_of(stage, job):
 
 
 def source_files(wildcards):
-    """Files that a domain's text is read from."""
+    """Local files and folders that a domain's text is read from."""
     source = STUDY.domain(wildcards.domain).source
+    if source.kind == "datasets":
+        return [source.path] if Path(source.path).exists() else []
     return [Path(STUDY.data_folder) / name for name in getattr(source, "files", ())]
+
+
+def tokenizer_source(wildcards):
+    """The given tokenizer, or the text that one is trained on."""
+    if STUDY.tokenizer.path is not None:
+        return [STUDY.tokenizer.path]
+    return [PATHS.items(domain) for domain in STUDY.domain_names]
 
 
 def base_of(wildcards):

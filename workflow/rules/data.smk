@@ -40,7 +40,7 @@ rule items:
 rule tokenizer:
     """The study's tokenizer: trained on text that no evaluation sees, or copied."""
     input:
-        text=expand("<study>/data/items/{domain}.parquet", domain=STUDY.domain_names),
+        tokenizer_source,
     output:
         directory("<study>/data/tokenizer"),
     log:
@@ -83,6 +83,7 @@ rule shards:
         tokenizer="<study>/data/tokenizer",
     output:
         expand("<study>/data/shards/{domain}.safetensors", domain=STUDY.domain_names),
+        contents="<study>/data/shards/contents.parquet",
     log:
         "<study>/logs/data/shards.log",
     benchmark:

@@ -31,6 +31,7 @@ rule page:
     input:
         subsets="<study>/design/subsets.parquet",
         losses="<study>/sweep/losses.parquet",
+        shards="<study>/data/shards/contents.parquet",
         tables=expand("<study>/laws/{table}.parquet", table=CURVES + FITS + ANALYSES),
         fits="<study>/laws/fits.json",
         figures=expand("<study>/report/figures/{figure}.svg", figure=FIGURES),

@@ -37,7 +37,7 @@ rule losses:
     benchmark:
         "<study>/benchmarks/sweep/losses.tsv"
     conda:
-        "../../envs/models.yaml"
+        "../../envs/analysis.yaml"
     params:
         config=STUDY_CONFIG,
         slice=slice_of("sweep", "losses"),

@@ -70,16 +70,26 @@ def check_sizes(sizes: tuple[Size, ...], experts: tuple[Expert, ...]) -> Problem
 
 
 def check_architectures(sizes: tuple[Size, ...]) -> Problems:
-    """Heads divide the width and each other."""
+    """Heads divide the width and each other; sizes rise."""
+    smaller: tuple[str, int] | None = None
     for index, size in enumerate(sizes):
         model, key = size.architecture, f"sizes[{index}].architecture"
-        if model is not None and model.hidden_size % (2 * model.heads):
+        if model is None:
+            continue
+        if model.hidden_size % (2 * model.heads):
             yield (
                 f"{key}.heads = {model.heads}: hidden_size / heads must be an even whole number "
                 f"(hidden_size = {model.hidden_size})"
             )
-        if model is not None and model.heads % model.kv_heads:
+        if model.heads % model.kv_heads:
             yield f"{key}.kv_heads = {model.kv_heads}: must divide heads = {model.heads}"
+        count = model.n_params_nonembedding
+        if smaller and count <= smaller[1]:
+            yield (
+                f"sizes[{index}] = {size.name!r}: has no more parameters than {smaller[0]!r}; "
+                "list sizes smallest first"
+            )
+        smaller = (size.name, count)
 
 
 def check_lengths(sizes: tuple[Size, ...], training: Training, evaluation: Evaluation) -> Problems:
@@ -133,6 +143,11 @@ def check_methods(methods: tuple[Method, ...]) -> Problems:
     yield from _repeated("methods.label", [method.label for method in methods])
 
 
+def check_mask_seeds(mask_seeds: tuple[int, ...]) -> Problems:
+    """Mask seeds are unique."""
+    yield from _repeated("mask_seeds", [str(seed) for seed in mask_seeds])
+
+
 def check_laws(laws: Laws) -> Problems:
     """Three different k in rising order make the forecast; those above the pool make none."""
     if list(laws.forecast_k) != sorted(set(laws.forecast_k)) or laws.forecast_k[0] < 1:
@@ -149,6 +164,7 @@ CHECKS: tuple[Callable[..., Problems], ...] = (
     check_tokenizer,
     check_design,
     check_methods,
+    check_mask_seeds,
     check_laws,
 )
 

@@ -1,6 +1,6 @@
 """Config of merging methods: a label, the method's name and its parameters."""
 
-from typing import Annotated, Literal
+from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
@@ -38,34 +38,40 @@ class DareParameters(Section):
     scale: Scale = 1.0
 
 
-class AverageMethod(Section):
-    """Mean of the experts."""
+class MethodEntry(Section):
+    """What all entries of the method list share."""
+
+    draws_masks: ClassVar[bool] = False  # whether mask_seeds repeat it
 
     label: Name = Field(description="The entry's name in tables, figures and paths.")
+
+
+class AverageMethod(MethodEntry):
+    """Mean of the experts."""
+
     method: Literal["average"] = Field(description="Mean of the task vectors.")
     parameters: AverageParameters = Field(AverageParameters(), description="None.")
 
 
-class TaskArithmeticMethod(Section):
+class TaskArithmeticMethod(MethodEntry):
     """Scaled mean of the task vectors."""
 
-    label: Name = Field(description="The entry's name in tables, figures and paths.")
     method: Literal["task_arithmetic"] = Field(description="Scaled mean of the task vectors.")
     parameters: TaskArithmeticParameters = Field(TaskArithmeticParameters(), description="`scale`.")
 
 
-class TiesMethod(Section):
+class TiesMethod(MethodEntry):
     """Trim, elect sign, disjoint mean."""
 
-    label: Name = Field(description="The entry's name in tables, figures and paths.")
     method: Literal["ties"] = Field(description="Trim, elect sign, disjoint mean.")
     parameters: TiesParameters = Field(TiesParameters(), description="`density`, `scope`, `scale`.")
 
 
-class DareMethod(Section):
+class DareMethod(MethodEntry):
     """Drop at random, rescale, mean."""
 
-    label: Name = Field(description="The entry's name in tables, figures and paths.")
+    draws_masks: ClassVar[bool] = True
+
     method: Literal["dare"] = Field(description="Drop at random, rescale, mean.")
     parameters: DareParameters = Field(DareParameters(), description="`drop_rate`, `scale`.")
 

@@ -1,11 +1,13 @@
 """Config of models: the sizes of a study, its expert pool, and how they are trained."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from mergelaw.config.base import Name, Section
 from mergelaw.config.design import DesignPart
+
+Decay = Annotated[float, Field(ge=0, lt=1)]
 
 
 class Architecture(Section):
@@ -21,6 +23,14 @@ class Architecture(Section):
     initializer_range: float = Field(
         0.02, gt=0, description="Standard deviation of initial weights."
     )
+
+    @property
+    def n_params_nonembedding(self) -> int:
+        """Parameters without embeddings: attention with biases on q, k, v; gated feed-forward."""
+        d, kv = self.hidden_size, self.hidden_size // self.heads * self.kv_heads
+        attention = 2 * d * d + d + 2 * (d + 1) * kv
+        layer = attention + 3 * d * self.intermediate_size + 2 * d
+        return self.layers * layer + d
 
 
 class Size(Section):
@@ -58,7 +68,7 @@ class BaseTraining(Section):
         description="Width at which the rate holds; it scales with width/hidden_size. Null: fixed.",
     )
     warmup_share: float = Field(0.1, ge=0, lt=1, description="Share of steps with a rising rate.")
-    betas: tuple[float, float] = Field((0.9, 0.98), description="AdamW's moment decays.")
+    betas: tuple[Decay, Decay] = Field((0.9, 0.98), description="AdamW's moment decays.")
     weight_decay: float = Field(0.0, ge=0, description="AdamW's decoupled weight decay.")
     clip_norm: float = Field(1.0, gt=0, description="Largest gradient norm of a step.")
 
@@ -69,7 +79,7 @@ class ExpertTraining(BaseTraining):
     steps: int = Field(40, gt=0, description="Optimizer steps.")
     batch_rows: int = Field(16, gt=0, description="Items a step.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak rate at `learning_rate_width`.")
-    betas: tuple[float, float] = Field((0.9, 0.99), description="AdamW's moment decays.")
+    betas: tuple[Decay, Decay] = Field((0.9, 0.99), description="AdamW's moment decays.")
     max_length: int = Field(
         128, gt=1, description="Longest item in tokens; longer ones are cut and counted."
     )
@@ -97,5 +107,5 @@ class Evaluation(Section):
     batch_tokens: int = Field(
         4096,
         gt=0,
-        description="Padded tokens of one forward pass; changes speed, never the result.",
+        description="Padded tokens of one forward pass; changes speed, losses by rounding only.",
     )

@@ -82,6 +82,16 @@ class Study(Section):
         """Labels of the methods, in the config's order."""
         return tuple(method.label for method in self.methods)
 
+    @property
+    def reference_label(self) -> str:
+        """Label of the method that others are compared with: Average, else the first."""
+        averages = [entry.label for entry in self.methods if entry.method == "average"]
+        return (averages or list(self.method_labels))[0]
+
+    def mask_seeds_of(self, method: Method) -> tuple[int, ...]:
+        """Return the seeds that a method is repeated with: one where it draws no masks."""
+        return self.mask_seeds if method.draws_masks else (0,)
+
     def size(self, name: str) -> Size:
         """Return the size called `name`."""
         return self.sizes[self.size_names.index(name)]

@@ -1,13 +1,14 @@
 """Items of a domain and their split: one problem text is on one side only.
 
 The split is a function of the text and the study's seed, never of the order of drawing, so that
-it is itself the filter against leaks: whatever repeats falls on the same side everywhere.
+it is itself the filter against leaks: whatever repeats falls on the same side everywhere. A
+conversation goes with its first question, and so with every conversation that it begins like.
 """
 
 import hashlib
 import random
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,14 +46,18 @@ def domain_items(study: Study, domain: str) -> pl.DataFrame:
         If the source cannot be read, or a split that has a share stays empty.
     """
     rows: dict[str, dict[str, Any]] = {}
+    n_read = 0
     for messages, plain in _source_items(study, domain):
+        n_read += 1
         problem = "\n".join(m["content"] for m in messages[:-1]) or plain
         item_id = text_digest(problem)
-        split = split_of(item_id, study.data.shares, study.seed)
+        split = side_of(messages, plain, study.data.shares, study.seed)
         rows.setdefault(
             item_id, {"item_id": item_id, "split": split, "messages": messages, "plain": plain}
         )
     frame = pl.DataFrame(list(rows.values()), schema=dict(ITEMS))
+    if n_read > frame.height:
+        print(f"domain {domain!r}: {n_read - frame.height} records repeat a problem; left out")
     _check_splits(frame, study.data.shares, domain)
     return frame
 
@@ -63,9 +68,15 @@ def text_digest(text: str) -> str:
     return hashlib.sha256(normal.encode()).hexdigest()[:32]
 
 
-def split_of(item_id: str, shares: Shares, seed: int) -> str:
-    """Return the side of an item: a uniform number from its digest, cut at the shares."""
-    number = hashlib.sha256(f"{seed}/{item_id}".encode()).digest()[:8]
+def side_of(messages: Sequence[Message], plain: str, shares: Shares, seed: int) -> str:
+    """Return the split of an item: that of its first question, or of a plain text itself."""
+    asked = [message["content"] for message in messages if message["role"] == "user"]
+    return split_of(text_digest(asked[0] if asked else plain), shares, seed)
+
+
+def split_of(digest: str, shares: Shares, seed: int) -> str:
+    """Return the split that a text's digest falls into: a uniform number, cut at the shares."""
+    number = hashlib.sha256(f"{seed}/{digest}".encode()).digest()[:8]
     position = int.from_bytes(number) / 2**64
     if position < shares.base:
         return "base"

@@ -42,9 +42,7 @@ class Batch:
     items: Tensor
 
 
-def make_batches(
-    items: Sequence[Encoded], batch_tokens: int, device: torch.device | str = "cpu"
-) -> tuple[Batch, ...]:
+def make_batches(items: Sequence[Encoded], batch_tokens: int) -> tuple[Batch, ...]:
     """Group items of like length into batches of at most `batch_tokens` padded tokens.
 
     Parameters
@@ -62,10 +60,10 @@ def make_batches(
             groups[-1].append(index)
         else:
             groups.append([index])
-    return tuple(_collate(items, group, device) for group in groups)
+    return tuple(_collate(items, group) for group in groups)
 
 
-def _collate(items: Sequence[Encoded], group: Sequence[int], device: torch.device | str) -> Batch:
+def _collate(items: Sequence[Encoded], group: Sequence[int]) -> Batch:
     length = max(len(items[i].input_ids) for i in group)
     ids = np.zeros((len(group), length), dtype=np.int64)
     scored = np.zeros((len(group), length), dtype=bool)
@@ -74,7 +72,7 @@ def _collate(items: Sequence[Encoded], group: Sequence[int], device: torch.devic
         scored[row, : len(items[index].scored)] = items[index].scored
     rows, columns = np.nonzero(scored)
     tensors = (ids, rows * length + columns - 1, ids[rows, columns], np.asarray(group)[rows])
-    return Batch(*(torch.from_numpy(array).to(device) for array in tensors))
+    return Batch(*(torch.from_numpy(array) for array in tensors))
 
 
 @torch.inference_mode()

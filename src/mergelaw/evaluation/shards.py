@@ -32,20 +32,25 @@ class EvalShard:
         The items, in the order of their digests; each has at least one scored token.
     vocabulary : str
         Digest of the tokenizer's vocabulary.
+    n_skipped : int
+        Items drawn that have no scored token within `max_length`.
     """
 
     domain: str
     items: tuple[Encoded, ...]
     vocabulary: str
+    n_skipped: int
 
-    def __str__(self) -> str:
-        """Say what the shard holds and what was cut off."""
-        tokens = sum(len(item.input_ids) for item in self.items)
-        cut = sum(item.n_truncated for item in self.items)
-        return (
-            f"{self.domain}: {len(self.items)} items, {tokens} tokens, "
-            f"{self.n_tokens.sum()} of them scored; {cut} tokens beyond max_length cut off"
-        )
+    def contents(self) -> dict[str, int | str]:
+        """Return what the shard holds and what was cut off, but for `n_heldout`."""
+        return {
+            "domain": self.domain,
+            "n_items": len(self.items),
+            "n_skipped": self.n_skipped,
+            "n_tokens": sum(len(item.input_ids) for item in self.items),
+            "n_scored": int(self.n_tokens.sum()),
+            "n_truncated": sum(item.n_truncated for item in self.items),
+        }
 
     @property
     def n_tokens(self) -> NDArray[np.int32]:
@@ -77,22 +82,24 @@ def prepare_shard(
         If no item has a scored token within `max_length`.
     """
     encoded: list[Encoded] = []
-    budget = settings.tokens_per_domain
+    n_skipped, budget = 0, settings.tokens_per_domain
     for row in items.filter(pl.col("split") == "heldout").sort("item_id").iter_rows(named=True):
+        if budget <= 0:
+            break
         item = encode(
             tokenizer, row["messages"], row["plain"], settings.max_length, settings.scored
         )
-        if budget <= 0:
-            break
         if item.scored.any():
             encoded.append(item)
             budget -= len(item.input_ids)
+        else:
+            n_skipped += 1
     if not encoded:
         raise DataError(
             f"domain {domain!r}: no held-out item has a scored token within "
             f"evaluation.max_length = {settings.max_length}"
         )
-    return EvalShard(domain, tuple(encoded), vocabulary)
+    return EvalShard(domain, tuple(encoded), vocabulary, n_skipped)
 
 
 def write_shard(path: Path, shard: EvalShard) -> None:
@@ -104,7 +111,9 @@ def write_shard(path: Path, shard: EvalShard) -> None:
         "n_truncated": np.asarray([item.n_truncated for item in shard.items], dtype=np.int32),
     }
     with atomic_file(path) as part:
-        save_file(tensors, part, {METADATA: json.dumps([shard.domain, shard.vocabulary])})
+        save_file(
+            tensors, part, {METADATA: json.dumps([shard.domain, shard.vocabulary, shard.n_skipped])}
+        )
 
 
 def read_shard(path: Path) -> EvalShard:
@@ -120,9 +129,9 @@ def read_shard(path: Path) -> EvalShard:
             ids, scored, lengths, cut = (
                 file.get_tensor(name) for name in ("input_ids", "scored", "lengths", "n_truncated")
             )
-            domain, vocabulary = json.loads((file.metadata() or {})[METADATA])
+            domain, vocabulary, n_skipped = json.loads((file.metadata() or {})[METADATA])
     except (OSError, SafetensorError, KeyError) as error:
         raise DataError(f"{path}: is not a prepared shard ({error}); make it again") from error
     ends = np.cumsum(lengths)[:-1]
     parts = zip(np.split(ids, ends), np.split(scored, ends), cut.tolist(), strict=True)
-    return EvalShard(domain, tuple(Encoded(*part) for part in parts), vocabulary)
+    return EvalShard(domain, tuple(Encoded(*part) for part in parts), vocabulary, n_skipped)

@@ -81,7 +81,7 @@ def gaps(curves: pl.DataFrame, study: Study) -> pl.DataFrame:
     ``100 (L / L_reference - 1)`` at k >= 1; the reference is the first entry with the method
     "average", or the first entry where there is none. It has rows (of 0) as well.
     """
-    label = reference_label(study)
+    label = study.reference_label
     merges = curves.filter(pl.col("k") > 0)
     reference = merges.filter(pl.col("method") == label).select(
         "size", "domain", "k", reference_loss="loss"
@@ -89,9 +89,3 @@ def gaps(curves: pl.DataFrame, study: Study) -> pl.DataFrame:
     both = merges.join(reference, on=("size", "domain", "k"), maintain_order="left")
     percent = 100 * (pl.col("loss") / pl.col("reference_loss") - 1)
     return GAPS.of(both.with_columns(reference=pl.lit(label), gap_percent=percent))
-
-
-def reference_label(study: Study) -> str:
-    """Return the label of the entry that the others are compared with."""
-    averages = [entry.label for entry in study.methods if entry.method == "average"]
-    return (averages or list(study.method_labels))[0]

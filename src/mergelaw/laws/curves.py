@@ -5,6 +5,7 @@ from math import comb
 import polars as pl
 
 from mergelaw.config import Study
+from mergelaw.design import is_random_sample
 from mergelaw.laws.rows import in_order, subset_losses
 from mergelaw.laws.schemas import CURVES, MACRO, SPECIALISTS
 from mergelaw.laws.uncertainty import token_errors
@@ -27,6 +28,12 @@ def curves(rows: pl.DataFrame, study: Study) -> pl.DataFrame:
     """
     points = over_subsets(subset_losses(rows), len(study.experts))
     points = points.join(token_errors(rows, study), on=POINT, how="left")
+    cells = points.select("size", "k").unique(maintain_order=True).rows()
+    random = [cell for cell in cells if is_random_sample(study, *cell)]
+    drawn = pl.DataFrame(random, schema={"size": pl.String, "k": pl.Int64}, orient="row")
+    points = points.join(drawn.with_columns(random=True), on=["size", "k"], how="left")
+    known = (pl.col("n_subsets") == pl.col("n_subsets_pool")) | pl.col("random").fill_null(False)
+    points = points.with_columns(subset_se=pl.when(known).then(pl.col("subset_se"))).drop("random")
     points = points.with_columns(
         loss_se=(pl.col("subset_se") ** 2 + pl.col("token_se") ** 2).sqrt()
     )

@@ -1,4 +1,4 @@
-"""The table of losses made ready: checked against the study, one loss a row, the base repeated."""
+"""The table of losses made ready: checked against the study, one loss a row."""
 
 import polars as pl
 
@@ -15,8 +15,7 @@ def prepare(losses: pl.DataFrame, study: Study) -> pl.DataFrame:
     """Return the rows of `results/{study}/sweep/losses.parquet` as the laws use them.
 
     Adds `loss` (nll_sum / n_tokens, nats per token) and `n_params_billions` (the count that
-    `laws.n_params` names), repeats the rows of the base (k = 0) for every method of their size,
-    and sorts, so that results do not depend on the order of rows.
+    `laws.n_params` names), and sorts, so that results do not depend on the order of rows.
 
     Raises
     ------
@@ -32,10 +31,7 @@ def prepare(losses: pl.DataFrame, study: Study) -> pl.DataFrame:
         loss=pl.col("nll_sum") / pl.col("n_tokens"),
         n_params_billions=pl.col(f"n_params_{study.laws.n_params}") / BILLION,
     )
-    merges = rows.filter(pl.col("k") > 0)
-    base = rows.filter(pl.col("k") == 0).drop("method")
-    base = base.join(merges.select("size", "method").unique(), on="size").select(rows.columns)
-    ready = in_order(pl.concat([merges, base]), study, "subset", "order", "mask_seed", "accumulate")
+    ready = in_order(rows, study, "subset", "order", "mask_seed", "accumulate")
     _require_every_domain(ready, study)
     return ready
 

@@ -15,19 +15,24 @@ TINY = 0.01
 """Billions of parameters below which the page warns that the models are tiny."""
 
 
+FEW_ITEMS = 20
+"""Items of a domain below which the page calls the token standard error rough."""
+
+
 class Facts(NamedTuple):
     """What the page takes from the table of losses."""
 
     merges: int
     tokens: Mapping[str, int]  # scored of every domain, per merge
+    contents: pl.DataFrame  # of the evaluation shards (`mergelaw.tables.SHARDS`)
 
 
-def facts_of(losses: pl.DataFrame) -> Facts:
+def facts_of(losses: pl.DataFrame, contents: pl.DataFrame) -> Facts:
     """Count merges (k > 0) and the tokens that each is scored on."""
     merged = losses.filter(pl.col("k") > 0)
     key = ["size", "method", "order", "mask_seed", "accumulate"]
     tokens = losses.select("domain", "n_tokens").unique().rows()
-    return Facts(merged.select(key).n_unique(), dict(tokens))
+    return Facts(merged.select(key).n_unique(), dict(tokens), contents)
 
 
 def headline(study: Study, tables: Tables, facts: Facts) -> list[str]:
@@ -135,6 +140,23 @@ def _text(study: Study) -> list[str]:
     return result
 
 
+def _scored_items(contents: pl.DataFrame) -> list[str]:
+    """Say how many held-out items are scored, and what was left out of them."""
+    used = words.span(contents["n_items"].to_list(), words.whole)
+    held = words.span(contents["n_heldout"].to_list(), words.whole)
+    result = [f"Scored items: {used} in each domain, of {held} held out."]
+    totals = contents.select("n_truncated", "n_tokens", "n_skipped").sum().row(0)
+    cut, kept, skipped = totals
+    if cut:
+        result.append(
+            f"{words.whole(cut)} tokens of these items lie beyond the longest sequence and were "
+            f"cut off; {words.whole(kept)} remain, prompts included."
+        )
+    if skipped:
+        result.append(f"{words.plural(skipped, 'item')} had no scored token left and were skipped.")
+    return result
+
+
 def _precision(study: Study, tables: Tables, facts: Facts) -> list[str]:
     per_domain = words.span(list(facts.tokens.values()), words.whole)
     scored = {"response": "response tokens", "all": "all tokens but the first"}
@@ -143,6 +165,7 @@ def _precision(study: Study, tables: Tables, facts: Facts) -> list[str]:
         f"{per_domain} in each domain ({scored[study.evaluation.scored]}). Macro is the "
         "unweighted mean over domains."
     ]
+    result += _scored_items(facts.contents)
     curves = rows(tables[CURVES.file], domain=MACRO).filter(pl.col("k") > 0)
     errors = curves["token_se"].to_list()
     if any(error is not None for error in errors):
@@ -154,6 +177,10 @@ def _precision(study: Study, tables: Tables, facts: Facts) -> list[str]:
         )
     else:
         result.append("A token standard error is not defined: it needs two items in each domain.")
+    if min(facts.contents["n_items"].to_list()) < FEW_ITEMS:
+        result.append(
+            f"With fewer than {FEW_ITEMS} items in a domain that error is itself only rough."
+        )
     complete = (curves["n_subsets"] == curves["n_subsets_pool"]).all()
     result.append(
         "All subsets of the pool were merged at every k that was measured."

@@ -9,7 +9,7 @@ from mergelaw.config import Study
 from mergelaw.laws.schemas import CURVES, FITS, MACRO, PREDICTIONS
 from mergelaw.report import style
 from mergelaw.report.colors import size_look
-from mergelaw.report.inputs import Tables, n_by_size, parameters, present, reference_method, rows
+from mergelaw.report.inputs import Tables, n_by_size, parameters, present, rows
 from mergelaw.report.registry import FIGURES
 from mergelaw.report.words import count
 
@@ -87,7 +87,7 @@ def loss_by_k(study: Study, tables: Tables) -> Figure:
 
 def domains(study: Study, tables: Tables) -> Figure:
     """Draw each domain's loss against k for the reference method: a panel per domain."""
-    method = reference_method(study)
+    method = study.reference_label
     curves = rows(tables[CURVES.file], method=method).filter(pl.col("k") > 0)
     predictions = rows(tables[PREDICTIONS.file], law="floor_tail", method=method)
     names = present(study.domain_names, curves, "domain")

@@ -5,7 +5,7 @@ import polars as pl
 from mergelaw.config import Study
 from mergelaw.laws.schemas import CURVES, GAPS, MACRO, RETURNS, SPECIALISTS, SYNERGY, VARIANCE
 from mergelaw.report import words
-from mergelaw.report.inputs import Tables, by_k, n_by_size, present, reference_method, rows
+from mergelaw.report.inputs import Tables, by_k, n_by_size, present, rows
 
 
 def variance(study: Study, tables: Tables) -> list[str]:
@@ -86,7 +86,7 @@ def _signed(share: float) -> str:
 
 def synergy(study: Study, tables: Tables) -> list[str]:
     """Name, at the largest size, the gains at home and the largest help and harm elsewhere."""
-    method = reference_method(study)
+    method = study.reference_label
     frame = rows(tables[SYNERGY.file], method=method).drop_nulls("gain")
     frame = frame.filter(pl.col("receiver") != MACRO)
     if frame.is_empty():
@@ -121,7 +121,7 @@ def synergy(study: Study, tables: Tables) -> list[str]:
 
 def domains(study: Study, tables: Tables) -> list[str]:
     """Name the easiest and hardest domain of the pool's merge, and where loss rises with k."""
-    method, pool = reference_method(study), len(study.experts)
+    method, pool = study.reference_label, len(study.experts)
     curves = rows(tables[CURVES.file], method=method).filter(pl.col("k") > 0)
     sizes, result = list(n_by_size(curves)), []
     names = present(study.domain_names, curves, "domain")
@@ -154,7 +154,7 @@ def domains(study: Study, tables: Tables) -> list[str]:
 
 def specialists(study: Study, tables: Tables) -> list[str]:
     """Compare single experts on their own and on the other domains, at the largest size."""
-    method = reference_method(study)
+    method = study.reference_label
     frame = rows(tables[SPECIALISTS.file], method=method)
     if frame.is_empty():
         return ["No single experts were measured."]

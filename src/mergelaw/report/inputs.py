@@ -7,7 +7,6 @@ from typing import Any
 
 import polars as pl
 
-from mergelaw.config import Study
 from mergelaw.errors import TableError
 from mergelaw.laws import schemas
 from mergelaw.tables import read_table
@@ -16,7 +15,7 @@ Tables = Mapping[str, pl.DataFrame]
 """Tables by file name."""
 
 BY_FILE = {table.file: table for table in schemas.TABLES}
-FITS_JSON = "fits.json"
+FITS_JSON = schemas.FITS_JSON
 
 
 def read_tables(folder: Path, files: Iterable[str]) -> dict[str, pl.DataFrame]:
@@ -56,12 +55,6 @@ def rows(frame: pl.DataFrame, **values: str | int | None) -> pl.DataFrame:
     tests = [pl.col(name).eq_missing(pl.lit(value)) for name, value in values.items()]
     chosen = frame.filter(tests) if tests else frame
     return chosen.sort("k") if "k" in frame.columns else chosen
-
-
-def reference_method(study: Study) -> str:
-    """Return the label that gaps, domains and synergy are shown for: Average, else the first."""
-    averages = [method.label for method in study.methods if method.method == "average"]
-    return (averages or list(study.method_labels))[0]
 
 
 def present(names: Iterable[str], frame: pl.DataFrame, column: str) -> list[str]:

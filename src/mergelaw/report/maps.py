@@ -10,7 +10,7 @@ from mergelaw.config import Study
 from mergelaw.laws.schemas import MACRO, SPECIALISTS, SYNERGY
 from mergelaw.report import style
 from mergelaw.report.colors import PAPER
-from mergelaw.report.inputs import Tables, present, reference_method, rows
+from mergelaw.report.inputs import Tables, present, rows
 from mergelaw.report.registry import FIGURES
 
 FRAME = "#262626"
@@ -75,7 +75,7 @@ def _color_bar(figure: Figure, axes: list[Axes], label: str) -> None:
 
 def synergy(study: Study, tables: Tables) -> Figure:
     """Draw donor against receiver for the reference method, a map per size, centred at 0."""
-    method = reference_method(study)
+    method = study.reference_label
     frame = rows(tables[SYNERGY.file], method=method).drop_nulls("gain")
     sizes = present(study.size_names, frame, "size")
     title = f"{FIGURES['synergy'].title} ({method})"
@@ -100,7 +100,7 @@ def synergy(study: Study, tables: Tables) -> Figure:
 
 def own_cross(study: Study, tables: Tables) -> Figure:
     """Draw expert against domain at k = 1 and the largest size, for the reference method."""
-    method = reference_method(study)
+    method = study.reference_label
     frame = rows(tables[SPECIALISTS.file], method=method)
     sizes = present(study.size_names, frame, "size")
     if not sizes:

@@ -18,7 +18,7 @@ from mergelaw.report import context, findings, grids, identification
 from mergelaw.report.inputs import FITS_JSON, Tables, read_fits, read_tables
 from mergelaw.report.registry import FIGURES
 from mergelaw.report.svg import inline, theme_css
-from mergelaw.tables import LOSSES, read_provenance, read_table
+from mergelaw.tables import LOSSES, SHARDS, read_provenance, read_table
 
 
 def render(study: Study, paths: StudyPaths) -> str:
@@ -31,7 +31,9 @@ def render(study: Study, paths: StudyPaths) -> str:
     """
     tables = read_tables(paths.laws, [table.file for table in TABLES])
     fits = read_fits(paths.laws)
-    facts = context.facts_of(read_table(paths.losses, LOSSES))
+    facts = context.facts_of(
+        read_table(paths.losses, LOSSES), read_table(paths.shard_contents, SHARDS)
+    )
     values = {
         "study": study,
         "css": Markup(_source("page.css") + theme_css()),  # noqa: S704 - our own file

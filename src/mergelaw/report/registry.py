@@ -95,18 +95,3 @@ FIGURES: dict[str, Figure] = {
 
 README_FIGURE = "loss_by_k"
 """The figure that is written as PNG too, for the README."""
-
-PAGE_TABLES = (
-    CURVES,
-    "specialists.parquet",
-    FITS,
-    PREDICTIONS,
-    "heldout.parquet",
-    "forecast.parquet",
-    "variance.parquet",
-    "returns.parquet",
-    "gaps.parquet",
-    "synergy.parquet",
-    "fits.json",
-)
-"""Files of `results/{study}/laws` that the page reads or links to, besides the figures."""

@@ -2,22 +2,31 @@
 
 from pathlib import Path
 
+import polars as pl
+
 from mergelaw.config import Study
 from mergelaw.data.tokenizer import load_tokenizer, vocabulary_digest
 from mergelaw.evaluation.shards import EvalShard, prepare_shard, read_shard, write_shard
 from mergelaw.paths import StudyPaths
-from mergelaw.tables import ITEMS, read_table
+from mergelaw.provenance import provenance
+from mergelaw.tables import ITEMS, SHARDS, SHARDS_KEY, read_table, write_table
 
 
 def write_shards(study: Study, paths: StudyPaths) -> Path:
-    """Prepare the evaluation shard of every domain; return their folder."""
+    """Prepare the evaluation shard of every domain, and the table of what they hold."""
     tokenizer = load_tokenizer(paths.tokenizer)
     vocabulary = vocabulary_digest(tokenizer)
+    contents = []
     for domain in study.domain_names:
         items = read_table(paths.items(domain), ITEMS)
         shard = prepare_shard(domain, items, tokenizer, study.evaluation, vocabulary)
         write_shard(paths.shard(domain), shard)
-    return paths.shard(study.domain_names[0]).parent
+        n_heldout = items.filter(split="heldout").height
+        contents.append({"n_heldout": n_heldout, **shard.contents()})
+    origin = provenance(study, "data", "shards")
+    frame = pl.DataFrame(contents, schema=dict(SHARDS))
+    write_table(paths.shard_contents, frame, SHARDS, SHARDS_KEY, origin)
+    return paths.shard_contents
 
 
 def read_shards(study: Study, paths: StudyPaths) -> list[EvalShard]:

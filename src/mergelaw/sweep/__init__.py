@@ -1,0 +1,1 @@
+"""The sweep: where merging meets evaluation."""
