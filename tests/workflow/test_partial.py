@@ -62,8 +62,8 @@ def with_density(density):
 
 NEW_METHOD = {"label": "half", "method": "task_arithmetic", "parameters": {"scale": 0.5}}
 NEW_SIZE = {
-    "name": "w24",
-    "architecture": {**CONFIG["sizes"][0]["architecture"], "hidden_size": 24},
+    "name": "w64",
+    "architecture": {**CONFIG["sizes"][0]["architecture"], "hidden_size": 64},
 }
 EDITS = {
     "a method's parameter": (
@@ -76,7 +76,7 @@ EDITS = {
     ),
     "a new size": (
         {"sizes": [*CONFIG["sizes"], NEW_SIZE]},
-        {"design/", "experts/w24/", "sweep/w24/", "sweep/losses", "laws/", "report/"},
+        {"design/", "experts/w64/", "sweep/w64/", "sweep/losses", "laws/", "report/"},
     ),
     "how laws are fitted": ({"laws": {**CONFIG["laws"], "resamples": 50}}, {"laws/", "report/"}),
     "the notes": ({"notes": ["another"]}, {"report/report.html"}),
