@@ -142,4 +142,6 @@ def test_duplicate_rows_are_refused(tmp_path, make_study, make_losses):
 def test_the_made_up_losses_have_the_sweeps_shape(tmp_path, make_study, make_losses):
     study = make_study(3, 2, methods=METHODS)
     losses = make_losses(study, falling, mask_seeds=(0, 1))
-    write_table(tmp_path / "losses.parquet", losses, LOSSES, LOSSES_KEY, {})
+    path = tmp_path / "losses.parquet"
+    write_table(path, losses, LOSSES, LOSSES_KEY, {})
+    assert read_table(path, LOSSES).equals(losses)

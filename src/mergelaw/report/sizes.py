@@ -71,14 +71,10 @@ def floor_tail_by_n(study: Study, tables: Tables) -> Figure:
                     linewidth=1.2,
                     color=method_look(study, method).color,
                 )
-    entries = [
-        style.entry(m, method_look(study, m).color, marker=method_look(study, m).marker)
-        for m in methods
-    ]
     return style.finish(
         figure,
         title,
-        entries,
+        [style.series(method, method_look(study, method)) for method in methods],
         (
             style.entry("fitted to one size, ± standard error", marker="o", **style.MEASURED),
             style.entry("at a bound of the fit", marker="o", **style.UNUSED),
@@ -176,13 +172,10 @@ def forecast(study: Study, tables: Tables) -> Figure:
                 fontsize=8,
             )
     style.label_outer(axes, MERGED_K, "macro loss (nats/token)")
-    entries = [
-        style.entry(s, size_look(study, s).color, marker=size_look(study, s).marker) for s in sizes
-    ]
     return style.finish(
         figure,
         title,
-        entries,
+        [style.series(size, size_look(study, size)) for size in sizes],
         (
             style.entry("measured, used", marker="o", **style.MEASURED),
             style.entry("measured, not used", marker="o", **style.UNUSED),

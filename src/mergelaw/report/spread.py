@@ -39,13 +39,10 @@ def variance_by_k(study: Study, tables: Tables) -> Figure:
             fitted = curve.filter(pl.col("variance_fitted") > 0)
             panel.plot(fitted["k"], fitted["variance_fitted"], color=look.color, **style.FITTED)
     style.label_outer(axes, MERGED_K, "variance (nats/token)²")
-    entries = [
-        style.entry(s, size_look(study, s).color, marker=size_look(study, s).marker) for s in sizes
-    ]
     return style.finish(
         figure,
         title,
-        entries,
+        [style.series(size, size_look(study, size)) for size in sizes],
         (
             style.entry("measured", marker="o", **style.MEASURED),
             style.entry("V0 (1/k − 1/M), fitted", **style.FITTED),
@@ -74,13 +71,10 @@ def return_by_k(study: Study, tables: Tables) -> Figure:
                 curve["k"], curve["return"], color=look.color, marker=look.marker, linewidth=0.8
             )
     style.label_outer(axes, MERGED_K, "share of the fall from k = 1 to M")
-    entries = [
-        style.entry(s, size_look(study, s).color, marker=size_look(study, s).marker) for s in sizes
-    ]
     return style.finish(
         figure,
         title,
-        entries,
+        [style.series(size, size_look(study, size)) for size in sizes],
         (
             style.entry("measured (points joined)", marker="o", linewidth=0.8),
             style.entry("85% and 90%", **style.FLOOR),
@@ -115,10 +109,7 @@ def method_gap(study: Study, tables: Tables) -> Figure:
             )
     style.label_outer(axes, MERGED_K, f"macro loss against {reference}")
     entries = [
-        style.entry(
-            m, method_look(study, m).color, marker=method_look(study, m).marker, linewidth=0.8
-        )
-        for m in methods
+        style.series(method, method_look(study, method), linewidth=0.8) for method in methods
     ]
     zero = style.entry(f"{reference} (reference)", method_look(study, reference).color)
     return style.finish(figure, title, [zero, *entries], ())

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import MaxNLocator
 
-from mergelaw.report.colors import GRID, INK, MUTED, PAPER
+from mergelaw.report.colors import GRID, INK, MUTED, PAPER, Look
 
 WIDTH = 7.6
 """Width of every figure in inches: 9 points of text stay readable on a page 48 rem wide."""
@@ -129,6 +129,11 @@ def label_outer(axes: Sequence[Axes], x: str, y: str) -> None:
 def entry(label: str, color: str = MUTED.light, **style: Any) -> Line2D:
     """Return a legend entry."""
     return Line2D([], [], label=label, color=color, **style)
+
+
+def series(label: str, look: Look, **style: Any) -> Line2D:
+    """Return the legend entry of a size or a method."""
+    return entry(label, look.color, marker=look.marker, **style)
 
 
 def finish(
