@@ -1,14 +1,19 @@
-"""The sweep's merges per second over those of a write / from_pretrained / evaluate loop."""
+"""The sweep's merges per second over those of a write / from_pretrained / evaluate loop.
+
+The loop is timed twice: with weights and config only, and as users of checkpoints write it, with
+the tokenizer saved beside the weights and loaded again.
+"""
 
 import os
 import tempfile
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
 
 import torch
-from transformers import AutoModelForCausalLM
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mergelaw.config import Study, read_study
 from mergelaw.design import BASE, Subset, subsets
@@ -42,17 +47,18 @@ def sweep_ratio(folder: Path, config: Path) -> dict[str, float | str]:
     study, here = read_study(config), Path.cwd()
     os.chdir(folder)
     try:
-        in_memory, on_disk = ways(study)
         chosen = list(subsets(study, study.size_names[0]))[1 :: 512 // N_MERGES][:N_MERGES]
-        rates = [(rate(in_memory, chosen), rate(on_disk, chosen)) for _ in range(ROUNDS)]
+        rates = [[rate(way, chosen) for way in ways(study)] for _ in range(ROUNDS)]
     finally:
         os.chdir(here)
-    fast, slow = (median(column) for column in zip(*rates, strict=True))
+    fast, weights, whole = (median(column) for column in zip(*rates, strict=True))
     return {
         "size": study.size_names[0],
         "in_memory_merges_per_second": round(fast, 1),
-        "on_disk_merges_per_second": round(slow, 1),
-        "ratio": round(median(a / b for a, b in rates), 2),
+        "weights_on_disk_merges_per_second": round(weights, 1),
+        "checkpoint_on_disk_merges_per_second": round(whole, 1),
+        "ratio_to_weights_on_disk": round(median(a / b for a, b, _ in rates), 2),
+        "ratio_to_checkpoint_on_disk": round(median(a / c for a, _, c in rates), 2),
     }
 
 
@@ -64,8 +70,8 @@ def rate(way: Callable[[Subset], None], chosen: list[Subset]) -> float:
     return len(chosen) / (time.perf_counter() - start)
 
 
-def ways(study: Study) -> tuple[Callable[[Subset], None], Callable[[Subset], None]]:
-    """Return the sweep's way and the plain loop; both merge the same and score the same text."""
+def ways(study: Study) -> tuple[Callable[[Subset], None], ...]:
+    """Return the sweep's way and the two plain loops; all merge and score the same."""
     paths, size = StudyPaths.of(study), study.size_names[0]
     base = checkpoint_folder(study, paths, size, BASE)
     vectors = TaskVectors.load(
@@ -74,19 +80,23 @@ def ways(study: Study) -> tuple[Callable[[Subset], None], Callable[[Subset], Non
     live = LiveModel(base, vectors, torch.float32)
     text = EvalText.of(read_shards(study, paths), study.evaluation.batch_tokens)
     average = recipe(study.methods[0], "")
+    tokenizer = AutoTokenizer.from_pretrained(base)
 
     def in_memory(subset: Subset) -> None:
         fill(live, vectors, average, subset)
         item_nll(live.model, text.batches, text.n_items)
 
-    def on_disk(subset: Subset) -> None:
+    def on_disk(subset: Subset, with_tokenizer: bool) -> None:
         fill(live, vectors, average, subset)
         with tempfile.TemporaryDirectory() as folder:
             live.model.save_pretrained(folder)
+            if with_tokenizer:
+                tokenizer.save_pretrained(folder)
+                AutoTokenizer.from_pretrained(folder)
             model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32).eval()
             item_nll(model, text.batches, text.n_items)
 
-    return in_memory, on_disk
+    return in_memory, partial(on_disk, with_tokenizer=False), partial(on_disk, with_tokenizer=True)
 
 
 def fill(live: LiveModel, vectors: TaskVectors, average: Recipe, subset: Subset) -> None:
