@@ -89,4 +89,7 @@ FOREIGN = {
 def test_rows_of_another_study_are_refused(own_sweep, column):
     study, paths = own_sweep
     rewrite(paths, FOREIGN[column])
-    collected_problems(study, paths)
+    foreign = {"domain": "geology", "method": "ta2", "size": "huge", "mask_seed": "9"}
+    message = collected_problems(study, paths)
+    assert "small, ties: has, beyond the design," in message
+    assert f"{column} {foreign.get(column, 'sequential_bfloat16')}" in message

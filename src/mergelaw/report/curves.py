@@ -59,10 +59,8 @@ def loss_by_k(study: Study, tables: Tables) -> Figure:
     predictions = rows(tables[PREDICTIONS.file], domain=MACRO)
     methods = present(study.method_labels, curves, "method")
     n_params = n_by_size(curves)
-    figure, axes = style.panels(len(methods), 2.6, share_y=True)
+    figure, axes = style.k_panels(methods, 2.6, share_y=True)
     for panel, method in zip(axes, methods, strict=True):
-        panel.set_title(method, loc="left")
-        style.k_axis(panel, label=False)
         for size in n_params:
             look = size_look(study, size)
             draw_points(panel, rows(curves, method=method, size=size), *look)
@@ -93,10 +91,8 @@ def domains(study: Study, tables: Tables) -> Figure:
     names = present(study.domain_names, curves, "domain")
     n_params = n_by_size(curves)
     title = f"{FIGURES['domains'].title} ({method})"
-    figure, axes = style.panels(len(names), 1.75 if len(names) > 4 else 2.5)
+    figure, axes = style.k_panels(names, 1.75 if len(names) > 4 else 2.5)
     for panel, domain in zip(axes, names, strict=True):
-        panel.set_title(domain, loc="left")
-        style.k_axis(panel, label=False)
         for size in n_params:
             look = size_look(study, size)
             draw_points(panel, rows(curves, domain=domain, size=size), *look)

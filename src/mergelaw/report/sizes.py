@@ -151,11 +151,9 @@ def forecast(study: Study, tables: Tables) -> Figure:
     title = FIGURES["forecast"].title
     if not methods:
         return style.message(title, "No forecast: its three k were not all measured.")
-    figure, axes = style.panels(len(methods), 2.6, share_y=True)
+    figure, axes = style.k_panels(methods, 2.6, share_y=True)
     sizes = present(study.size_names, frame, "size")
     for panel, method in zip(axes, methods, strict=True):
-        panel.set_title(method, loc="left")
-        style.k_axis(panel, label=False)
         refused = []
         for size in sizes:
             curve = rows(frame, method=method, size=size)

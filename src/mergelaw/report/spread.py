@@ -57,11 +57,9 @@ def return_by_k(study: Study, tables: Tables) -> Figure:
     title = FIGURES["return_by_k"].title
     if not methods:
         return style.message(title, "No curve has both ends and a fall between them.")
-    figure, axes = style.panels(len(methods), 2.4, share_y=True)
+    figure, axes = style.k_panels(methods, 2.4, share_y=True)
     sizes = present(study.size_names, frame, "size")
     for panel, method in zip(axes, methods, strict=True):
-        panel.set_title(method, loc="left")
-        style.k_axis(panel, label=False)
         panel.yaxis.set_major_formatter(PercentFormatter(1.0, decimals=0))
         for share in (0.85, 0.9):
             panel.axhline(share, color=MUTED.light, **style.FLOOR)
@@ -92,10 +90,8 @@ def method_gap(study: Study, tables: Tables) -> Figure:
         return style.message(title, "The study has one method, so there is nothing to compare.")
     reference = others["reference"][0]
     methods = present(study.method_labels, others, "method")
-    figure, axes = style.panels(len(sizes), 2.4, share_y=True)
+    figure, axes = style.k_panels(sizes, 2.4, share_y=True)
     for panel, size in zip(axes, sizes, strict=True):
-        panel.set_title(size, loc="left")
-        style.k_axis(panel, label=False)
         panel.yaxis.set_major_formatter(PercentFormatter(100.0))
         panel.axhline(0, color=method_look(study, reference).color, linewidth=1.2)
         for method in methods:

@@ -105,6 +105,17 @@ def message(title: str, text: str) -> Figure:
     return finish(figure, title)
 
 
+def k_panels(
+    titles: Sequence[str], height: float, share_y: bool = False
+) -> tuple[Figure, Sequence[Axes]]:
+    """Return a figure with a panel per title, each with the number of merged experts as x."""
+    figure, axes = panels(len(titles), height, share_y=share_y)
+    for panel, title in zip(axes, titles, strict=True):
+        panel.set_title(title, loc="left")
+        k_axis(panel, label=False)
+    return figure, axes
+
+
 def k_axis(axes: Axes, label: bool = True) -> None:
     """Make x the number of merged experts: whole numbers only."""
     axes.xaxis.set_major_locator(MaxNLocator(9, integer=True, min_n_ticks=1))
