@@ -33,8 +33,14 @@ ONE_SECTION = [
     ),
     (
         ("methods.0.parameters", {"scale": 1}),
+        "methods[0].parameters.scale: unknown key; allowed here: weight",
+    ),
+    (
+        ("methods.0", {"label": "stock", "method": "model_stock", "parameters": {"scale": 1}}),
         "methods[0].parameters.scale: unknown key; allowed here: none",
     ),
+    (("methods.2.parameters", 3), "methods[2].parameters = 3: must be a mapping"),
+    (("methods.0", "ties"), "methods[0] = 'ties': must be a mapping"),
     (("domains.0.source.item", 5), "domains[0].source.item: unknown key; did you mean 'items'?"),
     (("design.0.chunksize", 5), "design[0].chunksize: unknown key; did you mean 'chunk_size'?"),
     (
@@ -64,6 +70,28 @@ ONE_SECTION = [
         "(allowed: > 0 and <= 1)",
     ),
     (("methods.3.parameters.drop_rate", 1), "(allowed: >= 0 and < 1)"),
+    (
+        ("methods.2.parameters.density", {"algebra": 1, "biology": 0.5, "code": 1.5}),
+        "methods[2].parameters.density.code = 1.5: should be less than or equal to 1 "
+        "(allowed: > 0 and <= 1)",
+    ),
+    (
+        ("methods.2.parameters.density", [0.5]),
+        "methods[2].parameters.density = [0.5]: should be a valid number (allowed: > 0 and <= 1)",
+    ),
+    (
+        ("methods.2.parameters.density", {"co de": 0.5}),
+        "methods[2].parameters.density.co de: must be a name of letters, digits, '_', '.', '-' "
+        "that begins with a letter or digit",
+    ),
+    (
+        ("methods.2.parameters.weight", {2024: 0.5}),
+        "methods[2].parameters.weight[2024]: must be a name; put 2024 in quotes",
+    ),
+    (
+        ("methods.2.parameters.weight", {"code": float("inf")}),
+        "weight.code = inf: should be a finite number",
+    ),
     (
         ("seed", -1),
         "seed = -1: should be greater than or equal to 0 (allowed: >= 0 and < 4,294,967,296)",
@@ -115,6 +143,40 @@ ACROSS = [
     (
         [("sizes.0.architecture", None)],
         "sizes[0]: give either `architecture` (train a base) or `base`",
+    ),
+    (
+        [("methods.2.parameters.density", {"algebra": 0.5, "codd": 0.5})],
+        "methods[2].parameters.density: lacks biology, code; a mapping names every expert",
+    ),
+    (
+        [("methods.2.parameters.density", {"algebra": 0.5, "biology": 1, "code": 1, "codd": 0.5})],
+        "methods[2].parameters.density.codd: not in the pool; did you mean 'code'?",
+    ),
+    (
+        [("methods.0", {"label": "arc", "method": "slerp"})],
+        "methods[0].method = 'slerp': merges exactly 1 expert, but design[0] has k = 2, 3: "
+        "give it a list `k` without, or leave the method out",
+    ),
+    (
+        [("methods.0", {"label": "arc", "method": "nuslerp"}), ("design.0.k", [3, 2, 1])],
+        "methods[0].method = 'nuslerp': merges exactly 2 experts, but design[0] has k = 3, 1: ",
+    ),
+    (
+        [
+            ("methods.0", {"label": "stock", "method": "model_stock"}),
+            ("sizes.1.design", [{"kind": "exhaustive", "k": [2]}, {"kind": "exhaustive"}]),
+        ],
+        "methods[0].method = 'model_stock': merges at least 2 experts, but sizes[1].design[1] has "
+        "k = 1: ",
+    ),
+    (
+        [("methods.0.parameters", {"weight": 0})],
+        "methods[0].parameters.weight = 0.0: the weights of all experts that are merged add up to",
+    ),
+    (
+        [("methods.0.parameters", {"weight": {"algebra": 1, "biology": 0, "code": 1}})],
+        "methods[0].parameters.weight = {'algebra': 1.0, 'biology': 0.0, 'code': 1.0}: the weights "
+        "of some experts that are merged add up to 0, by which the mean divides",
     ),
     (
         [("sizes.0.experts", {"algebra": "/x"})],
@@ -197,6 +259,24 @@ def test_a_problem_across_sections_in_words(changes, line):
     assert [problem for problem in told if problem.startswith(line)], told
 
 
+def test_a_method_is_held_against_the_parts_that_some_size_follows():
+    own = [{"kind": "exhaustive", "k": [1]}]
+    slerp = ("methods.0", {"label": "arc", "method": "slerp"})
+    assert len(problems(slerp, ("sizes.0.design", own))) == 1  # the other size follows design[0]
+    study_of(slerp, ("sizes.0.design", own), ("sizes.1.design", own))
+
+
+def test_numbers_that_differ_by_expert_are_taken():
+    density = {"code": 0.2, "algebra": 1, "biology": 0.5}
+    study = study_of(("methods.2.parameters.density", density))
+    assert study.method("ties").parameters.density == density
+    assert parse_study(study.model_dump(mode="json")) == study
+    # no k = 1 in the design: a weight of 0 leaves others to divide by
+    weight = {"code": 0, "algebra": 1, "biology": 0.5}
+    study_of(("methods.0.parameters", {"weight": weight}), ("design.0.k", [2, 3]))
+    study_of(("methods.1.parameters", {"weight": 0, "normalize": False}))  # nothing to divide by
+
+
 def test_every_size_whose_context_is_too_short_is_told():
     assert len(problems(("evaluation.max_length", 97))) == 2
 
@@ -257,6 +337,44 @@ def test_files_that_are_no_config(tmp_path):
     path.write_text("")
     with pytest.raises(ConfigError, match="must be a mapping of sections, not NoneType"):
         read_study(path)
+
+
+REPEATED = """\
+name: a
+sizes:
+- {name: s, name: t}
+common: &common {seed: 1}
+laws: {<<: *common, seed: 2}
+name: b
+"""
+
+
+def test_keys_given_twice_are_told_with_their_lines(tmp_path):
+    path = tmp_path / "study.yaml"
+    path.write_text(REPEATED)
+    with pytest.raises(ConfigError) as caught:
+        read_study(path)
+    assert str(caught.value).splitlines() == [
+        f"{path}: 2 problems",
+        "  - line 3: name is given twice, first in line 3",
+        "  - line 6: name is given twice, first in line 1",
+    ]
+
+
+@pytest.mark.parametrize("text", ["name: a\n---\nname: b\n", "name: a\n---\n", "---\n---\n"])
+def test_several_documents_are_refused(tmp_path, text):
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(ConfigError, match=r"holds several YAML documents, the second in line \d"):
+        read_study(tmp_path / "study.yaml")
+
+
+@pytest.mark.parametrize(
+    "text", ["a: 2024-13-01", "a: !!bool x", "a: !!timestamp x", "[" * 1500, "a: !!python/name:os"]
+)
+def test_yaml_that_python_cannot_build_is_told_as_such(tmp_path, text):
+    (tmp_path / "study.yaml").write_text(text)
+    with pytest.raises(ConfigError, match="is not valid YAML"):
+        read_study(tmp_path / "study.yaml")
 
 
 def test_the_file_is_named_in_the_headline(tmp_path):

@@ -6,9 +6,15 @@ from typing import Any
 
 from mergelaw.config.data import Data, DatasetsSource, Domain, FilesSource, Tokenizer
 from mergelaw.config.design import DesignPart
+from mergelaw.config.method_checks import (
+    by_expert_problems,
+    counted_experts,
+    takes,
+    weight_problems,
+)
 from mergelaw.config.methods import Method
 from mergelaw.config.models import Evaluation, Expert, Size, Training
-from mergelaw.config.study import Laws
+from mergelaw.config.study import Laws, Lineage
 
 Problems = Iterator[str]
 
@@ -138,14 +144,55 @@ def check_design(
         yield from _repeated(f"{key}.k", [str(k) for k in part.k or ()])
 
 
-def check_methods(methods: tuple[Method, ...]) -> Problems:
-    """Labels are unique."""
+def check_methods(methods: tuple[Method, ...], experts: tuple[Expert, ...]) -> Problems:
+    """Labels are unique, and numbers by expert name every expert of the pool."""
     yield from _repeated("methods.label", [method.label for method in methods])
+    names = [expert.name for expert in experts]
+    for index, method in enumerate(methods):
+        yield from by_expert_problems(f"methods[{index}].parameters", method, names)
+
+
+def check_methods_k(
+    methods: tuple[Method, ...],
+    design: tuple[DesignPart, ...],
+    sizes: tuple[Size, ...],
+    experts: tuple[Expert, ...],
+) -> Problems:
+    """Every method takes every k of the design (k = 0, the base, is no merge)."""
+    names = [expert.name for expert in experts]
+    parts = {key: part.k or range(1, len(names) + 1) for key, part in _parts_in_use(design, sizes)}
+    for index, method in enumerate(methods):
+        for key, ks in parts.items():
+            refused = [str(k) for k in ks if not takes(method.k_range, k)]
+            if refused:
+                yield (
+                    f"methods[{index}].method = {method.method!r}: merges "
+                    f"{counted_experts(method.k_range)}, but {key} has k = {', '.join(refused)}: "
+                    "give it a list `k` without, or leave the method out"
+                )
+        every_k = {k for ks in parts.values() for k in ks}
+        yield from weight_problems(f"methods[{index}].parameters", method, names, every_k)
+
+
+def _parts_in_use(
+    design: tuple[DesignPart, ...], sizes: tuple[Size, ...]
+) -> Iterator[tuple[str, DesignPart]]:
+    """Yield every part that some size follows, with its key."""
+    if any(size.design is None for size in sizes):
+        yield from ((f"design[{i}]", part) for i, part in enumerate(design))
+    for index, size in enumerate(sizes):
+        yield from ((f"sizes[{index}].design[{i}]", p) for i, p in enumerate(size.design or ()))
 
 
 def check_mask_seeds(mask_seeds: tuple[int, ...]) -> Problems:
     """Mask seeds are unique."""
     yield from _repeated("mask_seeds", [str(seed) for seed in mask_seeds])
+
+
+def check_lineage(lineage: Lineage) -> Problems:
+    """Experts that seem not to come from the base are merged for a reason only."""
+    if lineage.check == "report" and not (lineage.reason or "").strip():
+        yield "lineage.reason: is missing; say why experts that name another base are merged"
 
 
 def check_laws(laws: Laws) -> Problems:
@@ -164,7 +211,9 @@ CHECKS: tuple[Callable[..., Problems], ...] = (
     check_tokenizer,
     check_design,
     check_methods,
+    check_methods_k,
     check_mask_seeds,
+    check_lineage,
     check_laws,
 )
 

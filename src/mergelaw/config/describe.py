@@ -1,10 +1,15 @@
 """config/README.md from the config's types (its last line of introduction says how)."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from mergelaw.config.messages import bounds
+from mergelaw.config.messages import bounds, values_of
+from mergelaw.config.methods import METHODS
+from mergelaw.config.recipe import MergeRecipe
 from mergelaw.config.study import Study
+
+ENTRIES = [entry.__name__ for entry in METHODS.values()]
+"""Sections of the method list, shown in one table."""
 
 INTRO = """\
 # Study configs
@@ -31,13 +36,15 @@ def main() -> None:
 def page() -> str:
     """Return config/README.md."""
     schema = Study.model_json_schema()
-    parts = [INTRO, *_section("Study", "The study", schema)]
+    entries = [schema["$defs"].pop(name) for name in ENTRIES]
+    parts = [INTRO, *_section("The study", schema), *_methods(entries)]
     for name, section in schema["$defs"].items():
-        parts += _section(name, name, section)
+        parts += _section(name, section)
+    parts += _section("Merge recipe", _flat(MergeRecipe.model_json_schema()))
     return "\n".join(parts).rstrip() + "\n"
 
 
-def _section(name: str, title: str, schema: Mapping[str, Any]) -> Iterator[str]:
+def _section(title: str, schema: Mapping[str, Any]) -> Iterator[str]:
     yield f"## {title}\n"
     yield f"{schema['description']}\n"
     if not schema.get("properties"):
@@ -50,6 +57,33 @@ def _section(name: str, title: str, schema: Mapping[str, Any]) -> Iterator[str]:
     yield ""
 
 
+def _methods(entries: Sequence[Mapping[str, Any]]) -> Iterator[str]:
+    """Yield one table of all methods, whose entries differ in their parameters only."""
+    label = entries[0]["properties"]["label"]
+    yield "## Method\n"
+    yield "An entry of the method list: `label`, `method`, `parameters`.\n"
+    yield f"`label` ({_type(label)}, required): {label['description']}\n"
+    yield "| `method` | `parameters` | meaning |"
+    yield "|---|---|---|"
+    for entry in entries:
+        method, parameters = (entry["properties"][key] for key in ("method", "parameters"))
+        keys = f"{_type(parameters)}: {parameters['description']}"
+        yield f"| {_type(method)} | {keys} | {method['description']} |"
+    yield ""
+
+
+def _flat(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a recipe's schema as its file has it: `parameters` beside `method`."""
+    fields = {}
+    for key, field in recipe["properties"].items():
+        fields[key] = field
+        if key == "method":
+            beside = "The method's parameters, its defaults where absent."
+            fields["parameters"] = field | {"description": beside, "default": {}}
+    about = "What `mergelaw merge --recipe FILE` reads; mergekit's YAML is read too."
+    return {**recipe, "properties": fields, "description": about}
+
+
 def _type(field: Mapping[str, Any]) -> str:
     """Return a field's type in words: `list of integer >= 1`, `one of ...`, a section's name."""
     if "$ref" in field:
@@ -57,6 +91,10 @@ def _type(field: Mapping[str, Any]) -> str:
         return f"[{name}](#{name.lower()})"
     if "anyOf" in field or "oneOf" in field:
         kinds = field.get("anyOf") or field["oneOf"]
+        if "patternProperties" in kinds[-1]:
+            return f"{_type(kinds[0])}, or a mapping by expert"
+        if any(kind.get("$ref", "").rsplit("/", 1)[-1] in ENTRIES for kind in kinds):
+            return "[Method](#method)"
         return " or ".join(_type(kind) for kind in kinds)
     if "const" in field:
         return f"`{field['const']}`"
@@ -67,7 +105,7 @@ def _type(field: Mapping[str, Any]) -> str:
     if field.get("type") == "array":
         return f"list of {_type(field['items'])}"
     if field.get("type") == "object":
-        return f"mapping to {_type(field['additionalProperties'])}"
+        return f"mapping to {_type(values_of(field))}"
     return f"{field['type']} {bounds(field)}".strip()
 
 
@@ -81,6 +119,8 @@ def _shown(value: object) -> str:
         return f"{{{inside}}}"
     if isinstance(value, list):
         return f"[{', '.join(map(_shown, value))}]"
+    if isinstance(value, bool):
+        return str(value).lower()
     return "null" if value is None else str(value)
 
 

@@ -1,6 +1,6 @@
 """The study: everything that decides its numbers, in one frozen object."""
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -28,6 +28,17 @@ class Laws(Section):
     )
 
 
+class Lineage(Section):
+    """What is done about an expert whose own files name another base."""
+
+    check: Literal["strict", "report"] = Field(
+        "strict", description="Refuse such an expert, or merge it and say so."
+    )
+    reason: str | None = Field(
+        None, description="Why such experts are merged all the same; needed with `report`."
+    )
+
+
 class Study(Section):
     """A merging study: experts, sizes, methods and subsets, and how they are scored."""
 
@@ -39,14 +50,19 @@ class Study(Section):
         lt=2**32,
         description="Seed of everything drawn; a seed above 0 has a folder `seed{n}` of its own.",
     )
-    mask_seeds: tuple[int, ...] = Field(
-        (0,), min_length=1, description="Seeds of DARE's masks; each repeats every DARE merge."
+    mask_seeds: tuple[Annotated[int, Field(ge=0, lt=2**32)], ...] = Field(
+        (0,),
+        min_length=1,
+        description="Seeds of random masks; each repeats every merge that draws them.",
     )
     accumulate: Literal["float32", "sequential_bfloat16"] = Field(
         "float32", description="Arithmetic of the sum over experts; bfloat16 is for order studies."
     )
     dtype: Literal["float32", "bfloat16"] = Field(
         "float32", description="Type of merged weights and of the forward pass."
+    )
+    lineage: Lineage = Field(
+        Lineage(), description="Experts whose own files name another base: refused, or told."
     )
     data_folder: str = Field(".", description="Folder that relative `files` of domains start from.")
     domains: tuple[Domain, ...] = Field(min_length=1, description="Evaluation domains.")
