@@ -23,13 +23,13 @@ def atomic_file(path: Path) -> Iterator[Path]:
     part = path.with_name(f".{path.name}.{uuid.uuid4().hex[:8]}.part")
     try:
         yield part
-        _publish(part)
+        publish(part)
         os.replace(part, path)
     except BaseException as error:
         part.unlink(missing_ok=True)
         _raise_if_full(error, path)
         raise
-    _sync(path.parent)
+    sync(path.parent)
 
 
 @contextmanager
@@ -48,7 +48,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
     try:
         yield part
         for file in part.rglob("*"):
-            _publish(file)
+            publish(file)
         if path.exists():
             os.replace(path, former)
         os.replace(part, path)
@@ -59,7 +59,7 @@ def atomic_directory(path: Path) -> Iterator[Path]:
         _raise_if_full(error, path)
         raise
     shutil.rmtree(former, ignore_errors=True)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def write_text(path: Path, text: str) -> None:
@@ -85,15 +85,16 @@ def _raise_if_full(error: BaseException, path: Path) -> None:
         raise OSError(errno.ENOSPC, reason, str(path)) from error
 
 
-def _publish(path: Path) -> None:
+def publish(path: Path) -> None:
     """Give the permissions that the user's umask asks for (libraries write 0600) and sync."""
     umask = os.umask(0)
     os.umask(umask)
     os.chmod(path, (0o777 if path.is_dir() else 0o666) & ~umask)
-    _sync(path)
+    sync(path)
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Bring a file's data, or a folder's names, to the disk."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
