@@ -2,7 +2,7 @@
 
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 from tqdm import tqdm
@@ -11,22 +11,53 @@ T = TypeVar("T")
 
 LOG_SECONDS = 10.0
 """Time between two lines in a log."""
+SCALED_FROM = 10**6
+"""Totals from here on are shown in thousands, millions and so on."""
 
 
-def progress(work: Iterable[T], total: int, label: str, unit: str) -> Iterator[T]:
-    """Yield from `work` while showing the count, the rate and the time left on standard error."""
+def progress(
+    work: Iterable[T], total: int, label: str, unit: str, weigh: Callable[[T], int] | None = None
+) -> Iterator[T]:
+    """Yield from `work` while showing the count, the rate and the time left on standard error.
+
+    Parameters
+    ----------
+    work : iterable
+        What is done, one by one.
+    total : int
+        What `work` counts for in all.
+    label, unit : str
+        For the display.
+    weigh : callable, optional
+        What one piece counts for; 1 without it.
+    """
     if sys.stderr.isatty():
-        yield from tqdm(work, total=total, desc=label, unit=unit, dynamic_ncols=True)
+        yield from _bar(work, total, label, unit, weigh)
         return
     start = last = time.monotonic()
-    for done, thing in enumerate(work):
+    done = 0
+    for thing in work:
         now = time.monotonic()
         if now - last >= LOG_SECONDS:
             print(_line(done, total, now - start, label, unit), file=sys.stderr, flush=True)
             last = now
         yield thing
+        done += weigh(thing) if weigh else 1
     print(_line(total, total, time.monotonic() - start, label, unit), file=sys.stderr, flush=True)
 
 
+def _bar(
+    work: Iterable[T], total: int, label: str, unit: str, weigh: Callable[[T], int] | None
+) -> Iterator[T]:
+    scaled = total >= SCALED_FROM
+    with tqdm(total=total, desc=label, unit=unit, unit_scale=scaled, dynamic_ncols=True) as bar:
+        for thing in work:
+            yield thing
+            bar.update(weigh(thing) if weigh else 1)
+
+
 def _line(done: int, total: int, elapsed: float, label: str, unit: str) -> str:
-    return str(tqdm.format_meter(done, total, elapsed, prefix=label, unit=unit, ncols=0))
+    scaled = total >= SCALED_FROM
+    return str(
+        tqdm.format_meter(done, total, elapsed, prefix=label, unit=unit, unit_scale=scaled, ncols=0)
+    )

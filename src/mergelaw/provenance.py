@@ -10,10 +10,19 @@ from typing import Any
 from pydantic import BaseModel
 
 from mergelaw import __version__
+from mergelaw.cells import cell
 from mergelaw.config import Study
 from mergelaw.design import chunks
 
-STAGE_VERSION = {"design": 1, "data": 1, "experts": 1, "sweep": 1, "laws": 1, "report": 1}
+STAGE_VERSION = {
+    "design": 1,
+    "data": 1,
+    "experts": 1,
+    "sweep": 2,
+    "merge": 1,
+    "laws": 1,
+    "report": 1,
+}
 """Raised by hand when a stage's numbers change: results of an older version are then made again."""
 
 PACKAGES = (
@@ -44,27 +53,27 @@ def fingerprint(study: Study, stage: str, job: str, **targets: Any) -> str:
     job : str
         A key of `SLICES`.
     **targets
-        What the job's wildcards name: `domain`, `size`, `expert`, `method`, `chunk`.
+        What the job's wildcards name: `domain`, `size`, `expert`, `method`, `chunk`,
+        `subset` (a cell's name).
     """
     return digest([STAGE_VERSION[stage], SLICES[job](study, **targets)])
 
 
 def provenance(study: Study, stage: str, job: str, **targets: Any) -> dict[str, str]:
     """Return what a table says of its origin; no times, so that equal work is equal bytes."""
-    versions = {"mergelaw": __version__, **_versions()}
     return {
         "study": study.name,
         "seed": str(study.seed),
         "stage": stage,
         "stage_version": str(STAGE_VERSION[stage]),
         "slice": fingerprint(study, stage, job, **targets),
-        "versions": json.dumps(versions, sort_keys=True),
+        "versions": json.dumps(versions(), sort_keys=True),
     }
 
 
-def _versions() -> dict[str, str]:
+def versions() -> dict[str, str]:
     """Versions of the packages that are installed; an environment may hold some of them only."""
-    found = {}
+    found = {"mergelaw": __version__}
     for name in PACKAGES:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
@@ -142,6 +151,32 @@ def _chunk(study: Study, size: str, method: str, chunk: int | str) -> dict[str, 
     }
 
 
+def _cell(study: Study, size: str, method: str, subset: str) -> dict[str, Any]:
+    merge, entry = cell(study, size, method, subset), study.size(size)
+    experts, seeds = merge.subset.experts, [study.seed, merge.mask_seed]
+    return {
+        "method": _dump(study.method(method)),
+        "subset": merge.subset.name,
+        "checkpoints": [entry.base, {name: entry.experts.get(name) for name in experts}],
+        "arithmetic": [study.dtype, study.accumulate, *seeds * study.method(method).draws_masks],
+    }
+
+
+def _cell_losses(study: Study, size: str, method: str, subset: str) -> dict[str, Any]:
+    return {**_cell(study, size, method, subset), "domains": study.domain_names}
+
+
+def _task_vectors(study: Study, size: str) -> dict[str, Any]:
+    entry, names = study.size(size), sorted(study.expert_names)
+    drawn = any(method.draws_masks for method in study.methods)
+    return {
+        "methods": [_dump(method) for method in study.methods],
+        "checkpoints": [entry.base, {name: entry.experts.get(name) for name in names}],
+        "arithmetic": [study.dtype, study.accumulate],
+        "masks": [study.seed, study.mask_seeds[0]] if drawn else [],
+    }
+
+
 def _laws(study: Study) -> dict[str, Any]:
     return {
         "laws": _dump(study.laws),
@@ -181,6 +216,9 @@ SLICES: dict[str, Callable[..., dict[str, Any]]] = {
     "base": _base,
     "expert": _expert,
     "chunk": _chunk,
+    "cell": _cell,
+    "cell_losses": _cell_losses,
+    "task_vectors": _task_vectors,
     "losses": _losses,
     "curves": _laws,
     "fits": _laws,

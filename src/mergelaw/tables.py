@@ -56,6 +56,36 @@ LOSSES: Schema = {
 }
 LOSSES_KEY = ("size", "method", "order", "mask_seed", "accumulate", "domain")
 
+ALL_TENSORS = "*"
+"""In a column `tensor`: all of them together."""
+
+TASK_VECTORS: Schema = {
+    "size": pl.String,  # of a study; elsewhere the base's name
+    "method": pl.String,
+    "tensor": pl.String,  # or ALL_TENSORS
+    "expert": pl.String,
+    "n": pl.Int64,  # entries
+    "norm": pl.Float64,  # of expert - base
+    "dots": pl.List(pl.Float64),  # with each expert's, in the order of the names
+    "cosines": pl.List(pl.Float64),
+    "density": pl.Float64,  # share of entries that are not 0 after psi
+    "squared_norm_kept": pl.Float64,  # squared norm of psi(v) over that of v
+}
+TASK_VECTORS_KEY = ("size", "method", "tensor", "expert")
+
+MERGED_TENSORS: Schema = {
+    "size": pl.String,
+    "method": pl.String,
+    "tensor": pl.String,  # or ALL_TENSORS
+    "n": pl.Int64,
+    "norm": pl.Float64,  # of merged - base
+    "norm_over_mean": pl.Float64,  # that over the norm of the plain mean of the task vectors
+    "cosine_with_mean": pl.Float64,
+    "sign_agreement": pl.Float64,  # mean of |sum of signs| / number of signs, where there are any
+    "rounding_loss": pl.Float64,  # norm of what rounding changed over `norm`
+}
+MERGED_TENSORS_KEY = ("size", "method", "tensor")
+
 
 def write_table(
     path: Path,

@@ -9,8 +9,8 @@ from pydantic import TypeAdapter
 
 from mergelaw.config.methods import Method
 from mergelaw.design import exhaustive
-from mergelaw.merging import methods
-from mergelaw.merging.methods import merge_into, recipe
+from mergelaw.merging import pool as pool_module
+from mergelaw.merging.methods import recipe
 from mergelaw.merging.operators import random_uint16
 from mergelaw.merging.task_vectors import TaskVectors
 from tests.helpers import save_weights
@@ -55,9 +55,12 @@ def weights(vectors, *experts):
 def merged(vectors, entry, experts, seed="0/0", accumulate=torch.float32, dtype=torch.float32):
     steps = recipe(entry, seed)
     out = torch.full_like(vectors.base, float("nan"), dtype=dtype)
-    rows = [steps.sparsify(vectors, expert) for expert in experts]
-    merge_into(out, vectors.base, rows, steps.combine, accumulate)
+    vectors.sparsified(steps).merge_into(out, experts, steps, accumulate)
     return out
+
+
+def psi(vectors, entry, expert, seed="0/0"):
+    return vectors.sparsified(recipe(entry, seed)).deltas[expert]
 
 
 ONE = [
@@ -179,18 +182,19 @@ def test_any_order_of_the_pool_gives_equal_bits(tmp_path, entry):
 @pytest.mark.parametrize("entry", ALL, ids=repr)
 def test_the_block_size_does_not_matter(vectors, entry, monkeypatch):
     whole = merged(vectors, entry, POOL)
-    for block in (1, 37, 1024):
-        monkeypatch.setattr(methods, "BLOCK", block)
+    for block, span in ((1, 1), (37, 100), (1024, 2048)):
+        monkeypatch.setattr(pool_module, "BLOCK", block)
+        monkeypatch.setattr(pool_module, "SPAN", span)
         assert torch.equal(merged(vectors, entry, POOL), whole)
 
 
 def test_the_mask_of_an_expert_is_the_same_in_any_subset_and_pool(vectors):
     entry = method("dare", drop_rate=0.4)
     alone = TaskVectors(vectors.segments, vectors.base, {"code": vectors.deltas["code"]})
-    update = recipe(entry, "0/0").sparsify(alone, "code")
-    assert torch.equal(recipe(entry, "0/0").sparsify(vectors, "code"), update)
+    update = psi(alone, entry, "code")
+    assert torch.equal(psi(vectors, entry, "code"), update)
     pair = merged(vectors, entry, ["algebra", "code"])
-    other = recipe(entry, "0/0").sparsify(vectors, "algebra")
+    other = psi(vectors, entry, "algebra")
     torch.testing.assert_close(2 * (pair - vectors.base) - other, update, rtol=0, atol=1e-6)
 
 
@@ -199,7 +203,7 @@ def test_masks_differ_by_seed_expert_and_tensor(vectors):
     flat = TaskVectors(vectors.segments, vectors.base, ones)
 
     def mask(seed, expert):
-        return recipe(method("dare", drop_rate=0.5), seed).sparsify(flat, expert) == 0
+        return psi(flat, method("dare", drop_rate=0.5), expert, seed) == 0
 
     first = mask("0/0", "code")
     for other in (mask("0/1", "code"), mask("1/0", "code"), mask("0/0", "algebra")):
@@ -230,7 +234,7 @@ def test_density_is_one_per_expert_or_one_per_tensor(vectors):
     wide = TaskVectors(vectors.segments, vectors.base, {"code": vectors.deltas["code"] * scaled})
 
     def kept(scope):
-        update = recipe(method("ties", density=0.5, scope=scope), "").sparsify(wide, "code")
+        update = psi(wide, method("ties", density=0.5, scope=scope), "code")
         return [int((update[s.span] != 0).sum()) / (s.span.stop - s.start) for s in wide.segments]
 
     assert kept("tensor") == pytest.approx([0.5] * 4, abs=0.03)

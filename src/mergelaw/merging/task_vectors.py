@@ -1,28 +1,28 @@
-"""Base and task vectors of a pool, as flat float32 vectors with named segments."""
+"""Base and task vectors of a pool, held in memory as flat float32 vectors."""
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor
 
-from mergelaw.errors import CheckpointError, listing
-from mergelaw.merging.store import TensorStore, mismatches
-
-
-@dataclass(frozen=True)
-class Segment:
-    """One tensor's place in a flat vector."""
-
-    name: str
-    start: int
-    shape: tuple[int, ...]
-
-    @property
-    def span(self) -> slice:
-        """The tensor's entries in the flat vector."""
-        return slice(self.start, self.start + torch.Size(self.shape).numel())
+from mergelaw.design import BASE
+from mergelaw.merging.copies import verify_copies
+from mergelaw.merging.findings import Lineage
+from mergelaw.merging.hub import Ref
+from mergelaw.merging.methods import Recipe, merged_delta
+from mergelaw.merging.pool import (
+    Place,
+    Pool,
+    Segment,
+    StreamedPool,
+    blocks,
+    not_finite,
+    segments,
+    whole,
+)
+from mergelaw.merging.preflight import preflight
+from mergelaw.merging.reading import BlockReader
 
 
 @dataclass(frozen=True)
@@ -41,52 +41,85 @@ class TaskVectors:
     segments: tuple[Segment, ...]
     base: Tensor
     deltas: Mapping[str, Tensor]
+    n_workers: int = 1
 
     @classmethod
-    def load(cls, base: Path, experts: Mapping[str, Path]) -> "TaskVectors":
+    def load(
+        cls, base: Ref, experts: Mapping[str, Ref], lineage: Lineage = "strict"
+    ) -> "TaskVectors":
         """Read a base and its experts.
 
         Raises
         ------
         CheckpointError
-            If an expert's tensors do not match the base's (all problems are listed), or hold a
-            number that is not finite.
+            If an expert does not match the base (all problems are listed), or holds a number that
+            is not finite.
         """
-        base_store = TensorStore.open(base)
-        stores = {name: TensorStore.open(path) for name, path in experts.items()}
-        problems = [
-            p for name, store in stores.items() for p in mismatches(base_store, store, name)
-        ]
-        if problems:
-            raise CheckpointError(listing(f"experts do not match the base {base}", problems))
-        segments = _segments(base_store)
-        weights = _flat(base_store, segments)
-        return cls(
-            segments,
-            weights,
-            {name: _flat(store, segments).sub_(weights) for name, store in stores.items()},
-        )
+        checked = preflight(base, experts, lineage=lineage)
+        checked.raise_problems()
+        parts = segments({name: checked.base.shapes[name] for name in checked.tensors})
+        with BlockReader() as reader:
+            verify_copies(checked, reader)
+            pool = StreamedPool(checked.base, checked.experts, parts, reader, n_workers=1)
+            return cls.of(pool, list(experts))
 
-    def per_tensor(self, delta: Tensor, operator: Callable[[Tensor, str], Tensor]) -> Tensor:
-        """Apply an operator of (entries, tensor name) to every segment of a flat vector."""
-        return torch.cat([operator(delta[segment.span], segment.name) for segment in self.segments])
+    @classmethod
+    def of(cls, pool: Pool, experts: Sequence[str]) -> "TaskVectors":
+        """Read all of a pool into memory."""
+        n = pool.segments[-1].span.stop if pool.segments else 0
+        flat = {name: torch.empty(n) for name in (BASE, *experts)}
+        for part in pool.segments:
+            for block in blocks(whole(part)):
+                base, rows = pool.read(block, experts)
+                for name, row in zip(flat, [base, *rows], strict=True):
+                    flat[name][block.flat] = row
+        for part in pool.segments:
+            if not all(vector[part.span].sum().isfinite() for vector in flat.values()):
+                error = not_finite(pool, experts, part.name)
+                if error is not None:
+                    raise error
+        return cls(pool.segments, flat.pop(BASE), flat)
 
+    def read(self, place: Place, experts: Sequence[str]) -> tuple[Tensor, Iterator[Tensor]]:
+        """Return the base and, one by one, the experts' task vectors at a place, shape (n,)."""
+        return self.base[place.flat], (self.deltas[expert][place.flat] for expert in experts)
 
-def _segments(store: TensorStore) -> tuple[Segment, ...]:
-    start, segments = 0, []
-    for name in sorted(store.shapes):
-        segments.append(Segment(name, start, store.shapes[name]))
-        start = segments[-1].span.stop
-    return tuple(segments)
+    def origin(self, expert: str, tensor: str) -> str:
+        """Return whose a tensor is, for messages."""
+        return "the base" if expert == BASE else f"expert {expert!r}"
 
+    def sparsified(self, steps: Recipe) -> "TaskVectors":
+        """Return the task vectors after a recipe's psi."""
+        if not steps.sparse:
+            return self
+        updates = {expert: torch.empty_like(self.base) for expert in self.deltas}
+        for expert, update in updates.items():
+            psi = steps.sparsify(self, expert)
+            for part in self.segments:
+                for block in blocks(whole(part), steps.whole_rows):
+                    update[block.flat] = psi(self.deltas[expert][block.flat], block)
+        return replace(self, deltas=updates)
 
-def _flat(store: TensorStore, segments: tuple[Segment, ...]) -> Tensor:
-    flat = torch.empty(segments[-1].span.stop)
-    for segment in segments:
-        tensor = store.read(segment.name)
-        if not tensor.isfinite().all():
-            raise CheckpointError(
-                f"{store.files[segment.name]}: {segment.name} has a NaN or infinite entry"
-            )
-        flat[segment.span] = tensor.flatten()
-    return flat
+    def merge_into(
+        self, out: Tensor, experts: Sequence[str], steps: Recipe, accumulate: torch.dtype
+    ) -> None:
+        """Write the merge of some experts to `out`, rounded once to its type.
+
+        Parameters
+        ----------
+        out : tensor, shape (n_params,)
+            Overwritten.
+        experts : sequence of str
+            In the order of summation; the base without any.
+        steps : Recipe
+            The recipe whose psi the task vectors have gone through.
+        accumulate : torch.dtype
+            Type of the sum over experts.
+        """
+        join = steps.planned(self, experts)
+        parts = self.segments if steps.by_tensor else (Segment("", 0, tuple(self.base.shape)),)
+        for part in parts:
+            for block in blocks(whole(part)):
+                base, rows = self.read(block, experts)
+                delta = merged_delta(base, rows, join, block, accumulate)
+                out[block.flat] = base + delta
