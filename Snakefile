@@ -30,5 +30,6 @@ rule all:
 include: "workflow/rules/data.smk"
 include: "workflow/rules/experts.smk"
 include: "workflow/rules/sweep.smk"
+include: "workflow/rules/merge.smk"
 include: "workflow/rules/laws.smk"
 include: "workflow/rules/report.smk"

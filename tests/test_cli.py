@@ -74,6 +74,17 @@ def test_every_rule_calls_a_command_that_exists():
             "no such chunk; one of 0",
         ),
         (["report", "figure", "--config", "config/smoke.yaml", "--figure", "x"], "no such figure"),
+        (
+            [
+                "merge-cell",
+                "checkpoint",
+                "--config",
+                "config/smoke.yaml",
+                "--subset",
+                "code+algebra",
+            ],
+            "cell w16/average/code+algebra: 1 problem\n  - its name is algebra+code",
+        ),
     ],
 )
 def test_mistakes_end_in_words(arguments, words, monkeypatch):

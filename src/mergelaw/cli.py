@@ -15,9 +15,11 @@ from typing import Annotated, Any
 import typer
 
 from mergelaw import __version__
+from mergelaw.cells import cell
 from mergelaw.config import Study, read_study
 from mergelaw.errors import ConfigError, MergeLawError
 from mergelaw.paths import StudyPaths
+from mergelaw.tools import add_tools
 
 app = typer.Typer(
     name="mergelaw",
@@ -39,6 +41,7 @@ Experts = Annotated[
 Methods = Annotated[list[str] | None, typer.Option("--method", help="Only this label; repeatable.")]
 Chunks = Annotated[list[int] | None, typer.Option("--chunk", help="Only this chunk; repeatable.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
+add_tools(app)
 
 
 def main() -> None:
@@ -59,7 +62,7 @@ def _status() -> int:
         print("interrupted", file=sys.stderr)
         return 130
     except MergeLawError as error:
-        print(f"error: {error}", file=sys.stderr)
+        print("\n".join([f"error: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
     except OSError as error:
         place = f": {error.filename}" if error.filename else ""
         print(f"error: {error.strerror or error}{place}", file=sys.stderr)
@@ -217,6 +220,67 @@ def sweep_collect(config: Config) -> None:
     from mergelaw.sweep.collect import collect
 
     _run(collect, *_open(config))
+
+
+merge_cell = _group("merge-cell", "Cells of a study as checkpoints; statistics of task vectors.")
+
+Cells = Annotated[
+    list[str],
+    typer.Option(
+        "--subset",
+        help="Experts, sorted and joined by '+', or 'base'; ~mask{n} for another mask seed n; "
+        "repeatable.",
+    ),
+]
+
+
+@merge_cell.command("checkpoint")
+def merge_cell_checkpoint(
+    config: Config, subset: Cells, size: Sizes = None, method: Methods = None
+) -> None:
+    """Write each cell as a checkpoint: the weights that the sweep scores, bit for bit."""
+    from mergelaw.merging.stage import write_cell
+
+    _run_cells(write_cell, config, size, method, subset)
+
+
+@merge_cell.command("losses")
+def merge_cell_losses(
+    config: Config, subset: Cells, size: Sizes = None, method: Methods = None
+) -> None:
+    """Score the checkpoint of each cell from disk, on every domain."""
+    from mergelaw.evaluation.cell import score_cell
+
+    _run_cells(score_cell, config, size, method, subset)
+
+
+@merge_cell.command("statistics")
+def merge_cell_statistics(config: Config, size: Sizes = None) -> None:
+    """Measure the task vectors of each size, and what each method makes of all of them."""
+    from mergelaw.merging.stage import write_pool_statistics
+
+    study, paths = _open(config)
+    for name in _chosen(size, study.size_names, "size"):
+        _run(write_pool_statistics, study, paths, name)
+
+
+def _run_cells(
+    job: Callable[..., Path],
+    config: Path,
+    sizes: Sequence[str] | None,
+    methods: Sequence[str] | None,
+    names: Sequence[str],
+) -> None:
+    """Run a job on cells, all of which are checked before the first is run."""
+    study, paths = _open(config)
+    cells = [
+        cell(study, size, method, name)
+        for size in _chosen(sizes, study.size_names, "size")
+        for method in _chosen(methods, study.method_labels, "method")
+        for name in names
+    ]
+    for found in cells:
+        _run(job, study, paths, found)
 
 
 laws = _group("laws", "Curves, fits and analyses.")

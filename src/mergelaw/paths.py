@@ -69,6 +69,38 @@ class StudyPaths:
         """All chunks' losses, checked to be complete."""
         return self.root / "sweep" / "losses.parquet"
 
+    def merged(self, size: str, method: str, cell: str) -> Path:
+        """Return the folder of a cell's checkpoint.
+
+        Parameters
+        ----------
+        method : str
+            The method's label.
+        cell : str
+            The cell's name: its experts, sorted and joined by '+', or 'base'; see `mergelaw.cells`.
+        """
+        return self.root / "merge" / size / method / cell
+
+    def merged_cost(self, size: str, method: str, cell: str) -> Path:
+        """Return the record of what a cell's merge cost, beside its folder."""
+        return self.root / "merge" / size / method / f"{cell}.cost.json"
+
+    def merged_losses(self, size: str, method: str, cell: str) -> Path:
+        """Return the losses of a cell's checkpoint, scored from disk."""
+        return self.root / "merge" / size / method / f"{cell}.parquet"
+
+    def task_vectors(self, size: str) -> Path:
+        """Return the statistics of the whole pool's task vectors under each method."""
+        return self.root / "merge" / size / "task_vectors.parquet"
+
+    def merged_tensors(self, size: str) -> Path:
+        """Return the statistics of the whole pool's merge with each method."""
+        return self.root / "merge" / size / "merged_tensors.parquet"
+
+    def task_vectors_cost(self, size: str) -> Path:
+        """Return the record of what these statistics cost."""
+        return self.root / "merge" / size / "task_vectors.cost.json"
+
     @property
     def laws(self) -> Path:
         """Folder of curves, fits and analyses."""

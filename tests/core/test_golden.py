@@ -11,9 +11,11 @@ from pathlib import Path
 import polars as pl
 import pytest
 
+from mergelaw.merging.stage import write_pool_statistics
 from mergelaw.paths import StudyPaths
 from mergelaw.provenance import STAGE_VERSION
 from mergelaw.sweep.collect import collect
+from mergelaw.tables import ALL_TENSORS, MERGED_TENSORS, read_table
 from tests.helpers import run_data, run_experts, run_sweep, study_of
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "stages.json"
@@ -42,9 +44,22 @@ def trained_numbers(paths) -> dict[str, float]:
     return {f"{s} {m} {k}": round(v, 5) for s, m, k, v in sorted(means.iter_rows())}
 
 
+def merged_numbers(study, paths) -> dict[str, float]:
+    """Norms of the merged task vectors of the whole pool, by size and method."""
+    tables = [read_table(paths.merged_tensors(size), MERGED_TENSORS) for size in study.size_names]
+    whole = pl.concat(tables).filter(tensor=ALL_TENSORS).select("size", "method", "norm")
+    return {f"{s} {m}": round(norm, 5) for s, m, norm in sorted(whole.iter_rows())}
+
+
 def measured(study, paths) -> dict:
-    versions = {stage: STAGE_VERSION[stage] for stage in ("data", "experts", "sweep")}
-    return {"versions": versions, "exact": exact(study, paths), "losses": trained_numbers(paths)}
+    return {
+        "versions": {
+            stage: STAGE_VERSION[stage] for stage in ("data", "experts", "sweep", "merge")
+        },
+        "exact": exact(study, paths),
+        "losses": trained_numbers(paths),
+        "norms": merged_numbers(study, paths),
+    }
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +71,8 @@ def measure(folder: Path) -> dict:
     study, paths = study_of(), StudyPaths(folder)
     for run in (run_data, run_experts, run_sweep, collect):
         run(study, paths)
+    for size in study.size_names:
+        write_pool_statistics(study, paths, size)
     return measured(study, paths)
 
 
@@ -67,6 +84,9 @@ def test_numbers_change_with_a_version_only(now):
     )
     assert now["losses"] == pytest.approx(golden["losses"], rel=CLOSE), (
         "raise STAGE_VERSION of experts or sweep, then renew the golden file"
+    )
+    assert now["norms"] == pytest.approx(golden["norms"], rel=CLOSE), (
+        "raise STAGE_VERSION of experts or merge, then renew the golden file"
     )
 
 

@@ -1,5 +1,6 @@
 """Which edit of a config makes which results again: nothing less, and nothing more."""
 
+import itertools
 import json
 import os
 import subprocess
@@ -13,6 +14,7 @@ from mergelaw.provenance import STAGE_VERSION, digest, fingerprint, provenance
 from tests.helpers import ARCHITECTURE, STUDY, study_dict, study_of
 
 DATA = {"items", "tokenizer", "pretraining"}
+MERGE = {"cell", "cell_losses", "task_vectors"}
 LAWS = {"curves", "fits", "analyses", "figure", "page"}
 
 
@@ -46,6 +48,10 @@ def fingerprints(study) -> dict[str, str]:
             for method in study.method_labels
             for chunk in chunks(study, size)
         }
+        jobs[f"task_vectors/{size}"] = {"size": size}
+        for method, job in itertools.product(study.method_labels, ("cell", "cell_losses")):
+            place = {"size": size, "method": method, "subset": "algebra+code"}
+            jobs[f"{job}/{size}/{method}"] = place
     return {
         name: fingerprint(study, "sweep", name.split("/")[0], **targets)
         for name, targets in jobs.items()
@@ -82,6 +88,8 @@ CASES = {
     "density of TIES": (
         ("methods.2.parameters.density", 0.5),
         {f"chunk/{s}/ties/{c}" for s in ("small", "large") for c in (0, 1)}
+        | {f"{job}/{s}/ties" for s in ("small", "large") for job in ("cell", "cell_losses")}
+        | {"task_vectors/small", "task_vectors/large"}
         | LAWS
         | {"figure/loss_by_k"},
     ),
@@ -101,8 +109,8 @@ def test_an_edit_makes_exactly_these_jobs_again(edit, jobs):
 
 def test_type_and_arithmetic_change_every_merge():
     for edit in (("dtype", "bfloat16"), ("accumulate", "sequential_bfloat16")):
-        assert kinds(changed(edit)) == {"chunk", "page"}
-        assert len(changed(edit)) == 2 * 4 * 2 + 1
+        assert kinds(changed(edit)) == {"chunk", "page"} | MERGE
+        assert len(changed(edit)) == 2 * 4 * (2 + 2) + 2 + 1
 
 
 def test_a_seed_changes_all_that_is_drawn():
@@ -113,9 +121,29 @@ def test_a_seed_changes_all_that_is_drawn():
     }  # the others draw nothing: they follow their inputs, the new checkpoints
 
 
+def test_a_cell_follows_its_own_mask_seed():
+    def digests(*seeds):
+        study = study_of(("mask_seeds", list(seeds)))
+        return [
+            fingerprint(study, "merge", "cell", size="small", method=method, subset=name)
+            for method, name in (("dare", f"code~mask{seeds[1]}"), ("dare", "code"), ("ta", "code"))
+        ]
+
+    before, more, other = digests(0, 7), digests(0, 7, 9), digests(0, 8)
+    assert more == before
+    assert other[0] != before[0]
+    assert other[1:] == before[1:]
+    assert digests(7, 0)[:2] == before[1::-1], "named otherwise, the merge is the same"
+
+
+def test_a_reason_for_lineage_makes_no_merge_again():
+    lineage = {"check": "report", "reason": "renamed"}
+    assert kinds(changed(("lineage", lineage))) == {"page"}
+
+
 def test_a_new_method_changes_no_old_chunk():
     method = {"label": "ta2", "method": "task_arithmetic"}
-    assert kinds(changed(("methods.4", method))) == {"losses", *LAWS}
+    assert kinds(changed(("methods.4", method))) == {"task_vectors", "losses", *LAWS}
 
 
 def test_a_new_part_of_the_design_changes_no_old_chunk():
@@ -130,7 +158,8 @@ def test_a_new_part_of_the_design_changes_no_old_chunk():
 def test_a_new_domain_changes_every_chunk_but_no_old_items():
     domain = {"name": "physics", "source": {"kind": "procedural", "generator": "physics"}}
     again = kinds(changed(("domains.3", domain)))
-    assert again == {"tokenizer", "pretraining", "shards", "chunk", "losses", *LAWS}
+    data = {"tokenizer", "pretraining", "shards"}
+    assert again == data | {"chunk", "cell_losses", "losses", *LAWS}
 
 
 def test_a_new_size_changes_nothing_of_the_old_ones():
@@ -148,7 +177,7 @@ def test_a_new_trained_expert_appends_and_leaves_full_chunks():
             for m in ("average", "ta", "ties", "dare")
         }
     )  # the last chunk was not full (5 + 3 subsets) and is filled
-    assert again == {"design", "losses", *LAWS}
+    assert again == {"design", "task_vectors", "losses", *LAWS}
 
 
 def test_a_new_given_expert_leaves_full_chunks():

@@ -18,7 +18,8 @@ from mergelaw.paths import StudyPaths
 from mergelaw.provenance import fingerprint
 from mergelaw.sweep.chunk import run_chunk
 from mergelaw.tables import LOSSES, LOSSES_KEY, read_provenance, read_table
-from tests.helpers import edit_weights, naive_nll, run_sweep, save_weights, study_of
+from tests.given import given_study, store_head, write_models
+from tests.helpers import edit_weights, naive_nll, run_data, run_sweep, save_weights, study_of
 from tests.merging import oracles
 
 # --- the numbers ---
@@ -216,7 +217,7 @@ def test_mismatched_experts_are_named(own_sweep):
     edit_weights(paths.trained("small", "biology"), "model.norm.weight", lambda t: None)
     edit_weights(paths.trained("small", "code"), "model.norm.weight", lambda t: t[:8])
     message = refusal(study, paths)
-    assert "expert 'biology' lacks 1 tensor: model.norm.weight" in message
+    assert "expert 'biology' lacks 1 tensor of the base: model.norm.weight" in message
     assert "expert 'code': model.norm.weight has shape [8], the base [16]" in message
 
 
@@ -237,16 +238,65 @@ def test_text_of_another_tokenizer_is_refused(own_sweep):
         edit_weights(folder, "model.embed_tokens.weight", lambda t: t[:100])
     message = refusal(study, paths, error=DataError)
     assert "the text has token" in message
-    assert "the base 100 embeddings" in message
+    assert "the model 100 embeddings" in message
 
 
-def test_an_expert_with_another_vocabulary_is_named(own_sweep):
-    study, paths = own_sweep
-    path = paths.trained("small", "code") / "tokenizer.json"
+def swap_words(path) -> None:
+    """Give a saved tokenizer another vocabulary of the same size."""
     tokenizer = json.loads(path.read_text(encoding="utf-8"))
     vocabulary = tokenizer["model"]["vocab"]
     first, second = sorted(vocabulary, key=vocabulary.get)[50:52]
     vocabulary[first], vocabulary[second] = vocabulary[second], vocabulary[first]
     path.write_text(json.dumps(tokenizer), encoding="utf-8")
+
+
+def test_an_expert_with_another_vocabulary_is_named(own_sweep):
+    study, paths = own_sweep
+    swap_words(paths.trained("small", "code") / "tokenizer.json")
+    message = refusal(study, paths)
+    assert "expert 'code': its tokenizer differs from the base's at 2 ids" in message
+
+
+def test_checkpoints_with_another_vocabulary_than_the_text_are_named(own_sweep):
+    study, paths = own_sweep
+    files = [paths.trained("small", n) / "tokenizer.json" for n in ("base", *study.expert_names)]
+    for file in files:
+        swap_words(file)
     message = refusal(study, paths, error=DataError)
-    assert f"{path}: has another vocabulary" in message
+    assert f"{files[0]}: has another vocabulary" in message
+    assert f"{files[3]}: has another vocabulary" in message
+
+
+# --- given checkpoints ---
+
+
+GIVEN = [{"label": "stock", "method": "model_stock"}, {"label": "ties", "method": "ties"}]
+GIVEN_DESIGN = ("design", [{"kind": "exhaustive", "k": [2, 3]}])
+
+
+def test_a_stored_copy_of_a_tied_head_changes_no_loss(tmp_path, tokenizer):
+    folder = write_models(tmp_path / "models", tokenizer)
+    study, paths = given_study(folder, GIVEN, GIVEN_DESIGN), StudyPaths(tmp_path / "study")
+    run_data(study, paths)
+    before = [read_table(run_chunk(study, paths, "own", m, 0), LOSSES) for m in ("stock", "ties")]
+    assert before[0].filter(k=0).height == 3, "the base, which no method of k > 1 merges"
+    for name in ("base", "algebra"):
+        store_head(folder / name)
+    after = [read_table(run_chunk(study, paths, "own", m, 0), LOSSES) for m in ("stock", "ties")]
+    assert all(one.equals(other) for one, other in zip(before, after, strict=True))
+    edit_weights(folder / "code", "lm_head.weight", lambda tensor: tensor + 1e-3)
+    with pytest.raises(CheckpointError, match=r"lm_head.weight is to be a copy of model.embed_tok"):
+        run_chunk(study, paths, "own", "ties", 0)
+
+
+def test_an_expert_of_another_base_is_merged_for_a_reason_only(tmp_path, tokenizer):
+    folder = write_models(tmp_path / "models", tokenizer)
+    study, paths = given_study(folder, GIVEN, GIVEN_DESIGN), StudyPaths(tmp_path / "study")
+    run_data(study, paths)
+    before = read_table(run_chunk(study, paths, "own", "ties", 0), LOSSES)
+    (folder / "algebra" / "README.md").write_text("---\nbase_model: org/other\n---\n")
+    with pytest.raises(CheckpointError, match="'algebra' says that it was made from 'org/other'"):
+        run_chunk(study, paths, "own", "ties", 0)
+    lineage = ("lineage", {"check": "report", "reason": "the card is wrong"})
+    study = given_study(folder, GIVEN, GIVEN_DESIGN, lineage)
+    assert read_table(run_chunk(study, paths, "own", "ties", 0), LOSSES).equals(before)

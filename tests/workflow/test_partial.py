@@ -65,18 +65,21 @@ NEW_SIZE = {
     "name": "w64",
     "architecture": {**CONFIG["sizes"][0]["architecture"], "hidden_size": 64},
 }
+POOL = ("merge/w16/", "merge/w32/")
+"""Statistics of all methods at a size are made in one job."""
+NEW_POOL = "merge/w64/"
 EDITS = {
     "a method's parameter": (
         {"methods": with_density(0.5)},
-        {"sweep/w16/ties/", "sweep/w32/ties/", "sweep/losses", "laws/", "report/"},
+        {"sweep/w16/ties/", "sweep/w32/ties/", "sweep/losses", *POOL, "laws/", "report/"},
     ),
     "a new method": (
         {"methods": [*CONFIG["methods"], NEW_METHOD]},
-        {"sweep/w16/half/", "sweep/w32/half/", "sweep/losses", "laws/", "report/"},
+        {"sweep/w16/half/", "sweep/w32/half/", "sweep/losses", *POOL, "laws/", "report/"},
     ),
     "a new size": (
         {"sizes": [*CONFIG["sizes"], NEW_SIZE]},
-        {"design/", "experts/w64/", "sweep/w64/", "sweep/losses", "laws/", "report/"},
+        {"design/", "experts/w64/", "sweep/w64/", "sweep/losses", NEW_POOL, "laws/", "report/"},
     ),
     "how laws are fitted": ({"laws": {**CONFIG["laws"], "resamples": 50}}, {"laws/", "report/"}),
     "the notes": ({"notes": ["another"]}, {"report/report.html"}),

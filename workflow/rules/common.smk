@@ -3,13 +3,14 @@
 import re
 from pathlib import Path
 
+from mergelaw.cells import cell
 from mergelaw.config import parse_study
 from mergelaw.design import BASE, chunks
 from mergelaw.errors import MergeLawError
 from mergelaw.files import write_json
 from mergelaw.paths import StudyPaths, checkpoint_folder
 from mergelaw.provenance import fingerprint
-from mergelaw.report.registry import FIGURES
+from mergelaw.report.registry import FIGURES, table_paths
 
 try:
     STUDY = parse_study(config)
@@ -41,6 +42,7 @@ wildcard_constraints:
     method=any_of(STUDY.method_labels),
     expert=any_of(STUDY.expert_names),
     chunk="[0-9]+",
+    subset=r"[^/]+(?<!\.parquet)(?<!\.json)",
     figure=any_of(FIGURES),
 
 
@@ -82,6 +84,23 @@ def experts_of(wildcards):
     ]
 
 
+def experts_of_cell(wildcards):
+    """Checkpoints of the experts that a cell merges."""
+    merge = cell(STUDY, wildcards.size, wildcards.method, wildcards.subset)
+    return [
+        checkpoint_folder(STUDY, PATHS, wildcards.size, name)
+        for name in merge.subset.experts
+    ]
+
+
+def pool_of(wildcards):
+    """Checkpoints of all experts."""
+    return [
+        checkpoint_folder(STUDY, PATHS, wildcards.size, name)
+        for name in STUDY.expert_names
+    ]
+
+
 def all_chunks(wildcards):
     """Tables of every chunk of the study."""
     return [
@@ -94,7 +113,7 @@ def all_chunks(wildcards):
 
 def figure_tables(wildcards):
     """Tables that a figure draws."""
-    return [PATHS.laws / name for name in FIGURES[wildcards.figure].tables]
+    return table_paths(STUDY, PATHS, *FIGURES[wildcards.figure].tables)
 
 
 def figure_caption(wildcards):

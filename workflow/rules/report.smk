@@ -2,7 +2,7 @@
 
 
 rule figure:
-    """A figure of the laws' tables."""
+    """A figure of tables."""
     input:
         tables=figure_tables,
     output:
@@ -33,6 +33,12 @@ rule page:
         losses="<study>/sweep/losses.parquet",
         shards="<study>/data/shards/contents.parquet",
         tables=expand("<study>/laws/{table}.parquet", table=CURVES + FITS + ANALYSES),
+        vectors=expand(
+            "<study>/merge/{size}/task_vectors.parquet", size=STUDY.size_names
+        ),
+        merged=expand(
+            "<study>/merge/{size}/merged_tensors.parquet", size=STUDY.size_names
+        ),
         fits="<study>/laws/fits.json",
         figures=expand("<study>/report/figures/{figure}.svg", figure=FIGURES),
     output:

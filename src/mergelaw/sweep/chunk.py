@@ -4,28 +4,25 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import polars as pl
 import torch
-from tokenizers import Tokenizer
 
 from mergelaw.config import Study
 from mergelaw.config.methods import Method
 from mergelaw.costs import cost_report
-from mergelaw.data.tokenizer import vocabulary_digest
 from mergelaw.design import BASE, Subset, chunks
-from mergelaw.errors import CheckpointError, DataError, listing
-from mergelaw.evaluation.loss import item_nll
+from mergelaw.evaluation.checkpoint import score_model
+from mergelaw.evaluation.model import n_params
 from mergelaw.evaluation.prepared import read_shards
-from mergelaw.merging.methods import merge_into, recipe
+from mergelaw.evaluation.text import EvalText, check_vocabulary
+from mergelaw.merging.checkpoint import ACCUMULATE
+from mergelaw.merging.methods import recipe
 from mergelaw.merging.task_vectors import TaskVectors
 from mergelaw.paths import StudyPaths, checkpoint_folder
 from mergelaw.progress import progress
 from mergelaw.provenance import provenance
-from mergelaw.sweep.live import EvalText, LiveModel
+from mergelaw.sweep.live import LiveModel
 from mergelaw.tables import LOSSES, LOSSES_KEY, write_table
-
-ACCUMULATE = {"float32": torch.float32, "sequential_bfloat16": torch.bfloat16}
 
 
 def run_chunk(study: Study, paths: StudyPaths, size: str, method: str, index: int) -> Path:
@@ -59,11 +56,10 @@ def run_chunk(study: Study, paths: StudyPaths, size: str, method: str, index: in
     ):
         base = checkpoint_folder(study, paths, size, BASE)
         experts = {name: checkpoint_folder(study, paths, size, name) for name in chunk.experts}
-        vectors = TaskVectors.load(base, experts)
+        vectors = TaskVectors.load(base, experts, study.lineage.check)
         live = LiveModel(base, vectors, getattr(torch, study.dtype))
         text = EvalText.of(read_shards(study, paths), study.evaluation.batch_tokens)
-        n_embeddings = live.model.get_input_embeddings().num_embeddings
-        _check_vocabulary(text, [base, *experts.values()], n_embeddings)
+        check_vocabulary(text, [base, *experts.values()], live.model)
         rows = [
             {"size": size, "method": method, **row}
             for mask_seed in study.mask_seeds_of(entry)
@@ -86,19 +82,13 @@ def _score(
 ) -> Iterator[dict[str, Any]]:
     """Yield the rows of one mask seed."""
     steps = recipe(method, f"{study.seed}/{mask_seed}")
-    updates = {expert: steps.sparsify(vectors, expert) for expert in vectors.deltas}
-    total, nonembedding = live.n_params()
+    updates = vectors.sparsified(steps)
+    total, nonembedding = n_params(live.model)
     label = f"sweep {method.label}"
     for subset in progress(chunk, len(chunk), label, "merge"):
-        rows = [updates[expert] for expert in subset.experts]
-        merge_into(live.buffer, vectors.base, rows, steps.combine, ACCUMULATE[study.accumulate])
-        nll = item_nll(live.model, text.batches, text.n_items)
-        for shard, sums in text.by_domain(nll):
-            if not np.isfinite(sums).all():
-                raise CheckpointError(
-                    f"the {method.label} merge of {subset.name} has a loss that is not finite "
-                    f"on domain {shard.domain!r}; check those experts"
-                )
+        updates.merge_into(live.buffer, subset.experts, steps, ACCUMULATE[study.accumulate])
+        owner = f"the {method.label} merge of {subset.name}"
+        for score in score_model(live.model, text, owner):
             yield {
                 "n_params_total": total,
                 "n_params_nonembedding": nonembedding,
@@ -107,28 +97,5 @@ def _score(
                 "order": subset.name,
                 "mask_seed": mask_seed,
                 "accumulate": study.accumulate,
-                "domain": shard.domain,
-                "nll_sum": float(sums.sum()),
-                "n_tokens": int(shard.n_tokens.sum()),
-                "item_nll_sum": sums.tolist(),
-                "item_n_tokens": shard.n_tokens.tolist(),
+                **score.row(),
             }
-
-
-def _check_vocabulary(text: EvalText, folders: Sequence[Path], n_embeddings: int) -> None:
-    """Refuse text that was prepared with another tokenizer than the checkpoints'."""
-    known = {shard.vocabulary for shard in text.shards}
-    files = [folder / "tokenizer.json" for folder in folders]
-    other = [
-        file
-        for file in files
-        if file.exists() and {vocabulary_digest(Tokenizer.from_file(str(file)))} != known
-    ]
-    largest = max(int(batch.input_ids.max()) for batch in text.batches)
-    if other or largest >= n_embeddings:
-        problems = [f"{file}: has another vocabulary" for file in other]
-        if largest >= n_embeddings:
-            problems.append(f"the text has token {largest}, the base {n_embeddings} embeddings")
-        raise DataError(
-            listing("the evaluation text was prepared with the study's tokenizer", problems)
-        )

@@ -1,0 +1,169 @@
+"""Losses of a model: of one in memory, or of any checkpoint folder from disk."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import polars as pl
+import torch
+
+from mergelaw.errors import CheckpointError, DataError, listing
+from mergelaw.evaluation.loss import item_nll
+from mergelaw.evaluation.model import load_model
+from mergelaw.evaluation.shards import read_shard
+from mergelaw.evaluation.text import EvalText, check_vocabulary
+from mergelaw.provenance import versions
+from mergelaw.tables import LOSSES, write_table
+
+
+@dataclass(frozen=True)
+class Score:
+    """Loss of a model on one domain, as sums and counts.
+
+    Attributes
+    ----------
+    domain : str
+        Name of the domain.
+    nll_sum : float
+        Summed negative log-likelihood of the scored tokens, in nats.
+    n_tokens : int
+        Number of scored tokens.
+    item_nll_sum : list of float
+        The same by item.
+    item_n_tokens : list of int
+        The same by item.
+    """
+
+    domain: str
+    nll_sum: float
+    n_tokens: int
+    item_nll_sum: list[float]
+    item_n_tokens: list[int]
+
+    @property
+    def loss(self) -> float:
+        """Nats per token."""
+        return self.nll_sum / self.n_tokens
+
+    def row(self) -> dict[str, Any]:
+        """Return what a table holds of it (columns of `SCORES`)."""
+        return dict(vars(self))
+
+    def facts(self) -> dict[str, str | int | float]:
+        """Return what a reader asks first, as plain data."""
+        return {
+            "domain": self.domain,
+            "loss": self.loss,
+            "nll_sum": self.nll_sum,
+            "n_tokens": self.n_tokens,
+            "n_items": len(self.item_n_tokens),
+        }
+
+
+SCORES = {name: LOSSES[name] for name in Score.__dataclass_fields__}
+"""Columns of one checkpoint's losses: those of the sweep that need no study."""
+SCORES_KEY = ("domain",)
+
+
+def score_model(model: Any, text: EvalText, owner: str) -> list[Score]:
+    """Score a model on every domain of a text.
+
+    Parameters
+    ----------
+    model : transformers causal language model
+        In evaluation mode.
+    text : EvalText
+        What is scored.
+    owner : str
+        What an error calls the model.
+
+    Raises
+    ------
+    CheckpointError
+        If a loss is not finite.
+    """
+    scores = []
+    for shard, sums in text.by_domain(item_nll(model, text.batches, text.n_items)):
+        if not np.isfinite(sums).all():
+            raise CheckpointError(
+                f"{owner} has a loss that is not finite on domain {shard.domain!r}; "
+                "check its weights"
+            )
+        n_tokens = shard.n_tokens
+        scores.append(
+            Score(
+                shard.domain,
+                float(sums.sum()),
+                int(n_tokens.sum()),
+                sums.tolist(),
+                n_tokens.tolist(),
+            )
+        )
+    return scores
+
+
+def open_checkpoint(folder: Path, text: EvalText, dtype: str) -> Any:
+    """Load a checkpoint that is to be scored on a text.
+
+    Raises
+    ------
+    CheckpointError
+        If it cannot be loaded.
+    DataError
+        If the text was prepared with another tokenizer.
+    """
+    model = load_model(folder, getattr(torch, dtype))
+    check_vocabulary(text, [folder], model)
+    return model
+
+
+def score_checkpoint(
+    folder: Path, shard_paths: Sequence[Path], dtype: str, batch_tokens: int
+) -> list[Score]:
+    """Score a checkpoint from disk on prepared text.
+
+    Given the shards of all domains of a study, in its order, and its `dtype` and `batch_tokens`,
+    the sums are those of the study's sweep, bit for bit.
+
+    Parameters
+    ----------
+    folder : Path
+        The checkpoint: safetensors and a config.
+    shard_paths : sequence of Path
+        Prepared shards, one for each domain.
+    dtype : {"float32", "bfloat16"}
+        Type of the weights and of the forward pass.
+    batch_tokens : int
+        Padded tokens of a forward pass.
+
+    Raises
+    ------
+    CheckpointError
+        If the checkpoint cannot be loaded, or a loss is not finite.
+    DataError
+        If a shard is missing or broken, a domain occurs twice, or a shard was prepared with
+        another tokenizer than the checkpoint's.
+    """
+    shards = [read_shard(path) for path in shard_paths]
+    counts = Counter(shard.domain for shard in shards)
+    twice = [f"{n} shards of domain {name!r}" for name, n in counts.items() if n > 1]
+    if twice:
+        raise DataError(listing("every domain is scored once", twice))
+    text = EvalText.of(shards, batch_tokens)
+    return score_model(open_checkpoint(folder, text, dtype), text, str(folder))
+
+
+def write_scores(path: Path, scores: Sequence[Score]) -> None:
+    """Write the losses of one checkpoint as a table with the columns of `SCORES`.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written.
+    """
+    frame = pl.DataFrame([score.row() for score in scores], schema=SCORES)
+    write_table(path, frame, SCORES, SCORES_KEY, {"versions": json.dumps(versions())})

@@ -1,0 +1,252 @@
+"""Commands for people: check, merge, export-recipe, evaluate; they need no study."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Literal
+
+import typer
+
+from mergelaw.config.recipe import MergeRecipe
+from mergelaw.errors import ConfigError, listing
+
+Base = Annotated[
+    str | None, typer.Option("--base", help="The base: a folder, or org/name in the Hub's cache.")
+]
+Members = Annotated[
+    list[str] | None,
+    typer.Option("--expert", help="An expert, [NAME=]PATH, or a LoRA adapter; repeatable."),
+]
+MethodText = Annotated[
+    str | None, typer.Option("--method", help="For example ties:density=0.2,scale=1.0.")
+]
+Weights = Annotated[
+    list[str] | None, typer.Option("--weight", help="NAME=WEIGHT of an expert; repeatable.")
+]
+RecipeFile = Annotated[
+    Path | None,
+    typer.Option("--recipe", help="A recipe file (YAML), mergelaw's or mergekit's."),
+]
+Dtype = Annotated[
+    Literal["base", "float32", "bfloat16", "float16"] | None,
+    typer.Option("--dtype", help="Type of the merged weights; base: each tensor's own."),
+]
+Seed = Annotated[int | None, typer.Option("--seed", help="Seed of random masks.")]
+Lineage = Annotated[
+    Literal["strict", "report"] | None,
+    typer.Option("--lineage", help="Refuse, or only report, experts that name another base."),
+]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def add_tools(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    for name, command in {
+        "check": check,
+        "merge": merge,
+        "export-recipe": export_recipe,
+        "evaluate": evaluate,
+    }.items():
+        app.command(name)(command)  # type: ignore[type-var]
+
+
+def check(
+    base: Base = None,
+    expert: Members = None,
+    recipe: RecipeFile = None,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Where the merged model would go.")
+    ] = None,
+    dtype: Dtype = None,
+    lineage: Lineage = None,
+    as_json: Json = False,
+) -> None:
+    """Tell from headers alone whether models can be merged; no weights are read."""
+    from mergelaw.merging.preflight import preflight
+
+    given = _recipe(recipe, base, expert, "average" if recipe is None else None, None)
+    found = preflight(
+        given.base,
+        dict(given.experts),
+        out=out,
+        dtype=dtype or given.dtype,
+        lineage=lineage or given.lineage,
+        stand_in=given.stand_in,
+    )
+    print(json.dumps(found.facts(), indent=2) if as_json else found.text(), flush=True)
+    if found.problems and as_json:
+        raise typer.Exit(1)
+    found.raise_problems()
+    if not as_json:
+        print("these models can be merged")
+
+
+def merge(
+    out: Annotated[Path, typer.Option("--out", help="Folder to be made.")],
+    base: Base = None,
+    expert: Members = None,
+    method: MethodText = None,
+    weight: Weights = None,
+    recipe: RecipeFile = None,
+    dtype: Dtype = None,
+    seed: Seed = None,
+    lineage: Lineage = None,
+    statistics: Annotated[
+        bool, typer.Option("--statistics", help="Write tables of task vectors, too.")
+    ] = False,
+    shard_gb: Annotated[
+        float, typer.Option("--shard-gb", help="Most gigabytes of one file.", min=1e-6)
+    ] = 5.0,
+    workers: Annotated[
+        int, typer.Option("--workers", help="Processes; 0: one on each core.", min=0)
+    ] = 0,
+    io: Annotated[
+        Literal["pread", "mmap"], typer.Option("--io", help="How files are read.")
+    ] = "pread",
+    as_json: Json = False,
+) -> None:
+    """Merge checkpoints into a new one; after a kill, the same command goes on."""
+    from mergelaw.merging.checkpoint import Streaming, merge_checkpoints
+
+    given = _recipe(recipe, base, expert, method, weight)
+    changes = {"dtype": dtype, "seed": seed, "lineage": lineage}
+    given = given.model_copy(update={k: v for k, v in changes.items() if v is not None})
+    streaming = Streaming(io, workers, int(shard_gb * 1e9), statistics)
+    checked, record = merge_checkpoints(given, out, streaming)
+    if as_json:
+        print(json.dumps({"out": str(out), **record}, indent=2))
+        return
+    for note in record["notes"]:
+        print(f"note: {note}", file=sys.stderr)
+    loss = record["rounding_loss"]
+    told = "" if loss is None else f"; rounding loss {loss:.3g} of the merged change"
+    print(f"{out}: {checked.n_params:,} parameters{told}")
+
+
+def export_recipe(
+    out: Annotated[Path, typer.Option("--out", help="The file to be written.")],
+    base: Base = None,
+    expert: Members = None,
+    method: MethodText = None,
+    weight: Weights = None,
+    recipe: RecipeFile = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A study, whose cell --cell names.")
+    ] = None,
+    cell: Annotated[
+        str | None, typer.Option("--cell", help="SIZE/METHOD/SUBSET of the study.")
+    ] = None,
+    native: Annotated[
+        bool, typer.Option("--native", help="Write mergelaw's YAML instead of mergekit's.")
+    ] = False,
+) -> None:
+    """Write a merge as a recipe file that mergekit reads."""
+    from mergelaw.config.mergekit import to_mergekit
+    from mergelaw.config.recipe import recipe_yaml
+    from mergelaw.files import write_text
+
+    if (config is None) != (cell is None):
+        raise ConfigError("--config and --cell go together: a study, and SIZE/METHOD/SUBSET of it")
+    if config is not None and cell is not None:
+        from mergelaw.cells import recipe_of_cell
+
+        given = recipe_of_cell(config, cell)
+    else:
+        given = _recipe(recipe, base, expert, method, weight)
+    write_text(out, recipe_yaml(given) if native else to_mergekit(given))
+    print(out)
+
+
+def evaluate(
+    checkpoint: Annotated[Path, typer.Argument(help="Folder of the checkpoint.")],
+    shard: Annotated[
+        list[Path], typer.Option("--shard", help="A prepared evaluation shard; repeatable.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the losses to this parquet file.")
+    ] = None,
+    batch_tokens: Annotated[
+        int, typer.Option("--batch-tokens", help="Padded tokens of a forward pass.", min=1)
+    ] = 4096,
+    dtype: Annotated[
+        Literal["float32", "bfloat16"], typer.Option("--dtype", help="Type of the forward pass.")
+    ] = "float32",
+    as_json: Json = False,
+) -> None:
+    """Score a checkpoint on prepared text: exact token cross-entropy, domain by domain."""
+    from mergelaw.evaluation.checkpoint import score_checkpoint, write_scores
+
+    scores = score_checkpoint(checkpoint, shard, dtype, batch_tokens)
+    if out is not None:
+        write_scores(out, scores)
+    if as_json:
+        print(json.dumps([score.facts() for score in scores], indent=2))
+        return
+    for score in scores:
+        print(f"{score.domain:>20}: {score.loss:.6f} nats/token over {score.n_tokens:,} tokens")
+    macro = sum(score.loss for score in scores) / len(scores)
+    print(f"{'macro':>20}: {macro:.6f}")
+
+
+def _recipe(
+    path: Path | None,
+    base: str | None,
+    experts: Sequence[str] | None,
+    method: str | None,
+    weights: Sequence[str] | None,
+) -> MergeRecipe:
+    """Return the recipe of a file, or that of options; both at once are refused."""
+    from mergelaw.config.recipe import method_from_text, read_recipe, recipe_of
+
+    given = {"--base": base, "--expert": experts, "--method": method, "--weight": weights}
+    named = [name for name, value in given.items() if value]
+    if path is not None:
+        if named:
+            raise ConfigError(f"--recipe holds the whole merge: leave out {', '.join(named)}")
+        return read_recipe(path)
+    lacking = [name for name in ("--base", "--expert", "--method") if name not in named]
+    if lacking:
+        raise ConfigError(f"{', '.join(lacking)}: missing; or give a recipe file with --recipe")
+    pairs = dict(_pair(text, "--weight") for text in weights or ())
+    return recipe_of(
+        str(base),
+        _named(experts or ()),
+        method_from_text(str(method), {name: _number(name, text) for name, text in pairs.items()}),
+    )
+
+
+def _named(experts: Sequence[str]) -> dict[str, str]:
+    """Return experts by name: NAME=PATH, or a name made from the path."""
+    from mergelaw.config.refs import expert_names
+
+    named = [_split(text) for text in experts]
+    plain = expert_names([ref for name, ref in named if name is None])
+    given = [(name, ref) for name, ref in named if name is not None]
+    names = [*plain, *(name for name, _ in given)]
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        problems = [f"{name!r} occurs {names.count(name)} times: give NAME=PATH" for name in twice]
+        raise ConfigError(listing("--expert", problems))
+    return plain | dict(given)
+
+
+def _split(text: str) -> tuple[str | None, str]:
+    name, equals, ref = text.partition("=")
+    return (name, ref) if equals and "/" not in name else (None, text)
+
+
+def _pair(text: str, option: str) -> tuple[str, str]:
+    name, equals, value = text.partition("=")
+    if not equals:
+        raise ConfigError(f"{option} {text}: must be NAME=VALUE")
+    return name, value
+
+
+def _number(name: str, text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ConfigError(f"--weight {name}={text}: must be a number") from None
+
+
