@@ -1,4 +1,4 @@
-"""A small study with all tables of the laws stage, made from a known quadratic loss."""
+"""A small study with the laws' tables, made from a known quadratic loss, and real merges'."""
 
 import itertools
 import json
@@ -7,11 +7,26 @@ from pathlib import Path
 
 import numpy as np
 import polars as pl
+import torch
 
 from mergelaw.config import Study, parse_study
 from mergelaw.laws import schemas
+from mergelaw.merging import statistics
+from mergelaw.merging.pool import segments
+from mergelaw.merging.stream import Merge
+from mergelaw.merging.task_vectors import TaskVectors
 from mergelaw.paths import StudyPaths
-from mergelaw.tables import LOSSES, LOSSES_KEY, SHARDS, SHARDS_KEY, write_table
+from mergelaw.report.inputs import SCHEMAS
+from mergelaw.report.registry import MERGED_TENSORS, TASK_VECTORS, table_paths
+from mergelaw.tables import (
+    LOSSES,
+    LOSSES_KEY,
+    MERGED_TENSORS_KEY,
+    SHARDS,
+    SHARDS_KEY,
+    TASK_VECTORS_KEY,
+    write_table,
+)
 
 GENERATORS = (
     "algebra",
@@ -158,6 +173,7 @@ def build(study: Study) -> tuple[dict[str, pl.DataFrame], dict]:
         if r["k"]
     ]
     frames = {table.file: table.frame(out[table.file]) for table in schemas.TABLES}
+    frames |= vector_frames(study)
     return frames, {"provenance": PROVENANCE, "fits": fits, "refused": refused}
 
 
@@ -335,6 +351,39 @@ def _synergy(study: Study, cell: dict, losses: dict, out: dict) -> None:
         )
 
 
+def vector_frames(study: Study) -> dict[str, pl.DataFrame]:
+    """Task vectors and merged tensors of the whole pool, from real merges of random weights."""
+    merges = [
+        (
+            statistics.task_vector_table(*found, names, **cell),
+            statistics.merged_table(*found, **cell),
+        )
+        for size in study.size_names
+        for found, names, cell in _merges(study, size)
+    ]
+    vectors, merged = zip(*merges, strict=True)
+    return {TASK_VECTORS: pl.concat(vectors), MERGED_TENSORS: pl.concat(merged)}
+
+
+def _merges(study: Study, size: str):
+    """Yield sums and segments, experts and cell of every method: each merges the whole pool."""
+    rank, names = study.size_names.index(size), sorted(study.expert_names)
+    make = torch.Generator().manual_seed(rank)
+    parts = segments({"embed": (20, 4), "norm": (6,)})
+    draw = lambda: torch.randn(parts[-1].span.stop, generator=make)  # noqa: E731
+    common = draw()
+    pool = TaskVectors(
+        parts, draw(), {name: 0.1 * (common + (1 + rank) * draw()) for name in names}
+    )
+    for method in study.methods:
+        dtypes = dict.fromkeys(("embed", "norm"), torch.bfloat16)
+        merge = Merge.plan(pool, names, method, "0/0", dtypes, statistics=True)
+        sums = statistics.by_tensor(
+            (span.tensor, part) for span, part in merge.run(merge.spans(), None)
+        )
+        yield (sums, parts), names, {"size": size, "method": method.label}
+
+
 def losses_frame(study: Study) -> pl.DataFrame:
     """losses.parquet of the study; the losses of its rows are those of the world."""
     world, pool, rows = World(study), len(study.experts), []
@@ -380,6 +429,10 @@ def write_all(study: Study, paths: StudyPaths, frames: dict, fits: dict) -> None
             paths.laws / table.file, frames[table.file], table.schema, table.key, PROVENANCE
         )
     (paths.laws / "fits.json").write_text(json.dumps(fits), encoding="utf-8")
+    for file, key in ((TASK_VECTORS, TASK_VECTORS_KEY), (MERGED_TENSORS, MERGED_TENSORS_KEY)):
+        for size, path in zip(study.size_names, table_paths(study, paths, file), strict=True):
+            frame = frames[file].filter(pl.col("size") == size)
+            write_table(path, frame, SCHEMAS[file], key, PROVENANCE)
     write_table(paths.losses, losses_frame(study), LOSSES, LOSSES_KEY, PROVENANCE)
     write_table(paths.shard_contents, contents_frame(study), SHARDS, SHARDS_KEY, PROVENANCE)
 

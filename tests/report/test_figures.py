@@ -10,12 +10,12 @@ import pytest
 from matplotlib.collections import QuadMesh
 from matplotlib.colors import to_hex
 
-from mergelaw.laws import schemas
+from mergelaw.paths import StudyPaths
 from mergelaw.report import style
 from mergelaw.report.colors import method_look, size_look
 from mergelaw.report.figures import DRAW
-from mergelaw.report.inputs import rows
-from mergelaw.report.registry import FIGURES, README_FIGURE
+from mergelaw.report.inputs import SCHEMAS, rows
+from mergelaw.report.registry import FIGURES, README_FIGURE, table_paths
 from mergelaw.report.stage import write_figure
 from tests.report import tables
 
@@ -58,8 +58,8 @@ def xy(frame, y):
 def test_registry_and_drawing_agree():
     assert list(DRAW) == list(FIGURES)
     assert README_FIGURE in FIGURES
-    files = {table.file for table in schemas.TABLES}
-    assert {file for figure in FIGURES.values() for file in figure.tables} <= files
+    files = {file for figure in FIGURES.values() for file in figure.tables}
+    assert files <= SCHEMAS.keys()
 
 
 def test_registry_is_light():
@@ -80,7 +80,8 @@ def test_every_figure_names_itself_and_its_axes(name, small_study, small_tables)
     shown = [axes for axes in figure.axes if axes.get_visible()]
     labels = [axes.get_xlabel() + axes.get_ylabel() for axes in shown]
     assert any(axes.get_xlabel() for axes in shown)
-    assert any(re.search(r"nats/token|against average|share of the fall", text) for text in labels)
+    known = r"nats/token|against average|share of the fall|^cosine$|of the merged norm"
+    assert any(re.search(known, text) for text in labels)
 
 
 def test_loss_by_k_draws_points_fits_floors_and_joint_law(small_study, small_tables):
@@ -217,6 +218,102 @@ def test_domains_have_a_panel_each(small_study, small_tables):
     assert titles == list(small_study.domain_names)
 
 
+def drawn_map(figure, title):
+    axes = panel(figure, title)
+    mesh = next(item for item in axes.collections if isinstance(item, QuadMesh))
+    names = [label.get_text() for label in axes.get_yticklabels()]
+    values = np.ma.filled(np.ma.asarray(mesh.get_array()), np.nan)
+    return axes, values.reshape(len(names), -1), names
+
+
+def test_cosines_stand_beside_norms_in_the_studys_order():
+    study = tables.make_study(1, ("average", "ties"), 7)
+    frames = tables.vector_frames(study)
+    found = rows(frames["task_vectors.parquet"], method="ties", tensor="*")
+    frames["task_vectors.parquet"] = frames["task_vectors.parquet"].reverse()
+    axes, values, names = drawn_map(draw(study, frames, "task_vectors"), "w32")
+    assert names == list(study.expert_names) != sorted(names)
+    texts = [text.get_text() for text in axes.texts]
+    for row in found.to_dicts():
+        place = names.index(row["expert"])
+        for other, cosine in zip(sorted(names), row["cosines"], strict=True):
+            if other == row["expert"]:
+                assert np.isnan(values[place, place])
+            else:
+                assert values[place, names.index(other)] == pytest.approx(cosine, rel=1e-12)
+                assert f"{cosine:.2f}" in texts
+        norm = next(t for t in axes.texts if t.get_position() == (place + 0.5, place + 0.5))
+        assert norm.get_text() == f"{row['norm']:#.3g}"
+    assert len(texts) == len(names) ** 2
+
+
+def test_maps_of_cosines_share_their_colours(small_study, small_tables):
+    figure = draw(small_study, small_tables[0], "task_vectors")
+    vectors = rows(small_tables[0]["task_vectors.parquet"], tensor="*")
+    off = [c for row in vectors["cosines"].to_list() for c in row if c < 0.999999]
+    for size in small_study.size_names:
+        mesh = panel(figure, size).collections[0]
+        assert (mesh.norm.vmin, mesh.norm.vmax) == (min(off), max(off))
+
+
+def test_colours_do_not_blow_up_small_differences(small_study, small_tables):
+    frames = dict(small_tables[0])
+    alike = pl.col("cosines").list.eval(0.5 + pl.element() * 0.001)
+    frames["task_vectors.parquet"] = frames["task_vectors.parquet"].with_columns(cosines=alike)
+    mesh = panel(draw(small_study, frames, "task_vectors"), "w32").collections[0]
+    assert mesh.norm.vmax - mesh.norm.vmin == pytest.approx(0.1)
+
+
+def test_cosines_that_mean_nothing_are_left_empty(small_study, small_tables):
+    frames = dict(small_tables[0])
+    is_base = pl.col("expert") == "algebra"
+    frames["task_vectors.parquet"] = frames["task_vectors.parquet"].with_columns(
+        norm=pl.when(~is_base).then("norm").otherwise(0.0),
+        cosines=pl.col("cosines").map_elements(
+            lambda row: [None, *row[1:]], return_dtype=pl.List(pl.Float64)
+        ),
+    )
+    _, values, names = drawn_map(draw(small_study, frames, "task_vectors"), "w32")
+    assert np.isnan(values[1:, names.index("algebra")]).all()
+    assert np.isfinite(values[1, 2])
+
+
+@pytest.mark.parametrize(
+    ("title", "file", "column"),
+    [
+        ("entries kept", "task_vectors.parquet", "density"),
+        ("squared norm", "task_vectors.parquet", "squared_norm_kept"),
+        ("sign agreement", "merged_tensors.parquet", "sign_agreement"),
+        ("merged norm", "merged_tensors.parquet", "norm_over_mean"),
+        ("merged direction", "merged_tensors.parquet", "cosine_with_mean"),
+        ("rounding loss", "merged_tensors.parquet", "rounding_loss"),
+    ],
+)
+def test_merges_of_the_pool_are_drawn_by_method_and_size(
+    title, file, column, small_study, small_tables
+):
+    frames = small_tables[0]
+    axes = panel(draw(small_study, frames, "merged_task_vectors"), title)
+    for size in small_study.size_names:
+        look = size_look(small_study, size)
+        [(x, y)] = drawn_as(axes, look.color, look.marker)
+        for place, method in enumerate(small_study.method_labels):
+            drawn = [value for value, at in zip(x, y, strict=True) if round(at) == place]
+            whole = rows(frames[file], tensor="*", size=size, method=method)
+            assert drawn == sorted(whole[column])
+    low, high = axes.get_xlim()
+    assert low < min(x) <= max(x) < high
+
+
+def test_tables_of_the_merge_stage_lie_in_one_folder_per_size(small_study, tmp_path):
+    paths = StudyPaths(tmp_path)
+    assert table_paths(small_study, paths, "curves.parquet", "task_vectors.parquet") == [
+        tmp_path / "laws" / "curves.parquet",
+        tmp_path / "merge" / "w32" / "task_vectors.parquet",
+        tmp_path / "merge" / "w48" / "task_vectors.parquet",
+    ]
+
+
 def test_colours_of_series_differ_and_are_constant(small_study):
     wide = tables.make_study(7, tuple(tables.METHODS), 4)
     assert len({size_look(wide, name) for name in wide.size_names}) == 7
@@ -278,6 +375,10 @@ def test_empty_and_null_tables_are_drawn(name, small_study, small_tables):
         "k90",
         "is_own",
         "gain",
+        "squared_norm_kept",
+        "norm_over_mean",
+        "cosine_with_mean",
+        "sign_agreement",
     }
     nulled = {
         file: frame.with_columns(
@@ -285,6 +386,9 @@ def test_empty_and_null_tables_are_drawn(name, small_study, small_tables):
         )
         for file, frame in frames.items()
     }
+    nothing = pl.col("cosines").list.eval(pl.lit(None, dtype=pl.Float64))
+    vectors = nulled["task_vectors.parquet"]
+    nulled["task_vectors.parquet"] = vectors.with_columns(cosines=nothing)
     refused = pl.lit("not_identified")
     nulled["forecast.parquet"] = nulled["forecast.parquet"].with_columns(case=refused)
     emptied = {f: frame if f == "curves.parquet" else frame.clear() for f, frame in frames.items()}

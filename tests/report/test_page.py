@@ -170,6 +170,12 @@ def test_the_headline_says_what_was_measured(page):
         ("gaps", "gap_percent", pl.col("method") == "ties"),
         ("synergy", "gain", pl.col("donor") == pl.col("receiver")),
         ("specialists", "loss", pl.col("is_own")),
+        ("task_vectors", "norm", pl.col("tensor") == "*"),
+        ("task_vectors", "density", pl.col("tensor") == "*"),
+        ("merged_tensors", "norm_over_mean", pl.col("tensor") == "*"),
+        ("merged_tensors", "cosine_with_mean", pl.col("tensor") == "*"),
+        ("merged_tensors", "sign_agreement", pl.col("tensor") == "*"),
+        ("merged_tensors", "rounding_loss", pl.col("tensor") == "*"),
     ],
 )
 def test_numbers_come_from_the_tables(table, column, where, remade, small_tables, page):
@@ -180,6 +186,9 @@ def test_numbers_come_from_the_tables(table, column, where, remade, small_tables
         "gap_percent": "7.77%",
         "k85": "7",
         "variance": "7.8",
+        "density": "776.5%",
+        "sign_agreement": "776.5%",
+        "rounding_loss": "776.54%",
     }.get(column, "7.765")
     pattern = rf"(?<![\d.]){re.escape(shown)}(?!\d)"
     assert column == "k85" or not re.search(pattern, page.text)
@@ -230,6 +239,41 @@ def test_rising_losses_and_floors_are_said(remade, small_tables, page):
     assert "ties: the floor does not fall at every step of the size: not from w32 to w48." in text
 
 
+def test_the_experts_most_alike_are_named(remade, small_tables):
+    vectors = small_tables[0]["task_vectors.parquet"]
+    cosines = [[1.0, 0.1, 0.2, 0.3], [0.1, 1.0, 0.4, 0.777], [0.2, 0.4, 1.0, None], [0.3, 0.777]]
+    cosines[3] += [None, 1.0]
+    names = ("algebra", "analysis", "discrete", "geometry")
+    given = pl.DataFrame({"expert": names, "cosines": cosines})
+    text = remade(task_vectors=vectors.drop("cosines").join(given, on="expert")).text
+    said = "cosine of two experts 0.100 (algebra and analysis) to 0.777 (analysis and geometry)."
+    assert text.count(said) == 2
+
+
+def test_each_number_of_a_merge_stands_in_its_place(remade, small_tables):
+    values = {
+        "norm_over_mean": 1.25,
+        "cosine_with_mean": 0.75,
+        "sign_agreement": 0.625,
+        "rounding_loss": 0.0125,
+    }
+    merged = small_tables[0]["merged_tensors.parquet"]
+    merged = merged.with_columns(pl.lit(value).alias(name) for name, value in values.items())
+    assert (
+        "the sign agreement is 62.5%; the merged norm is 1.250 times the plain mean's, the cosine "
+        "with it 0.750; rounding changes 1.25% of the merged norm."
+    ) in remade(merged_tensors=merged).text
+
+
+def test_a_method_that_did_not_merge_the_pool_is_named(remade, small_tables):
+    frames = small_tables[0]
+    average = pl.col("method") == "average"
+    found = {f: frames[f"{f}.parquet"].filter(average) for f in ("task_vectors", "merged_tensors")}
+    text = remade(**found).text
+    assert "ties: the whole pool was not merged." in text
+    assert "average, over the sizes: 100.0% of the entries are kept" in text
+
+
 def test_one_size_and_refused_fits(tmp_path):
     study = tables.make_study(1, ("average",), 3)
     paths = tables.tree(study, tmp_path)
@@ -276,6 +320,9 @@ def test_a_missing_figure_or_table_is_an_error(small_study, drawn, tmp_path):
     (paths.laws / "fits.json").unlink()
     with pytest.raises(TableError, match=r"fits\.json: is missing"):
         write_page(small_study, paths)
+    (paths.root / "merge" / "w48" / "merged_tensors.parquet").unlink()
+    with pytest.raises(TableError, match=r"w48/merged_tensors\.parquet: is missing"):
+        write_figure(small_study, paths, "merged_task_vectors")
     (paths.laws / "gaps.parquet").unlink()
     with pytest.raises(TableError, match=r"gaps\.parquet: is missing"):
         write_figure(small_study, paths, "method_gap")

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from matplotlib.figure import Figure
 
 from mergelaw.config import Study
-from mergelaw.report import curves, maps, sizes, spread
+from mergelaw.report import curves, maps, sizes, spread, vectors
 from mergelaw.report.inputs import Tables
 
 DRAW: dict[str, Callable[[Study, Tables], Figure]] = {
@@ -19,4 +19,6 @@ DRAW: dict[str, Callable[[Study, Tables], Figure]] = {
     "synergy": maps.synergy,
     "domains": curves.domains,
     "own_cross": maps.own_cross,
+    "task_vectors": vectors.task_vectors,
+    "merged_task_vectors": vectors.merged_task_vectors,
 }

@@ -5,7 +5,17 @@ import polars as pl
 from mergelaw.config import Study
 from mergelaw.laws.schemas import CURVES, GAPS, MACRO, RETURNS, SPECIALISTS, SYNERGY, VARIANCE
 from mergelaw.report import words
-from mergelaw.report.inputs import Tables, by_k, n_by_size, present, rows
+from mergelaw.report.inputs import (
+    Tables,
+    by_k,
+    cosines,
+    experts_at,
+    n_by_size,
+    present,
+    rows,
+    whole_model,
+)
+from mergelaw.report.registry import MERGED_TENSORS, TASK_VECTORS
 
 
 def variance(study: Study, tables: Tables) -> list[str]:
@@ -178,3 +188,50 @@ def specialists(study: Study, tables: Tables) -> list[str]:
         else "Every expert is the best of the pool on its own domain."
     )
     return result
+
+
+def task_vectors(study: Study, tables: Tables) -> list[str]:
+    """Give the norms of each size, and name the two experts most alike and the two least."""
+    vectors, result = whole_model(tables[TASK_VECTORS]), []
+    for size in present(study.size_names, vectors, "size"):
+        experts = experts_at(vectors, size)
+        text = f"{size}: norm {words.span(experts['norm'].to_list())}"
+        pairs = sorted(
+            (cosine, f"{one} and {other}")
+            for (one, other), cosine in cosines(experts).items()
+            if cosine is not None and one < other
+        )
+        ends = sorted({*pairs[:1], *pairs[-1:]})
+        if ends:
+            found = " to ".join(f"{words.number(cosine)} ({pair})" for cosine, pair in ends)
+            text += f"; cosine of two experts {found}"
+        result.append(f"{text}.")
+    return result or ["No task vectors were measured."]
+
+
+def merged_task_vectors(study: Study, tables: Tables) -> list[str]:
+    """Say for each method what it keeps of the pool's task vectors, over the sizes."""
+    vectors, merged = (whole_model(tables[file]) for file in (TASK_VECTORS, MERGED_TENSORS))
+    result = []
+    for method in study.method_labels:
+        of_experts, of_pool = rows(vectors, method=method), rows(merged, method=method)
+        if of_pool.is_empty():
+            result.append(f"{method}: the whole pool was not merged.")
+            continue
+        kept = words.span(of_experts["density"].to_list(), words.percent)
+        agreement = words.span(of_pool["sign_agreement"].to_list(), words.percent)
+        norm, cosine = (
+            words.span(of_pool[column].to_list())
+            for column in ("norm_over_mean", "cosine_with_mean")
+        )
+        lost = words.span(of_pool["rounding_loss"].to_list(), _two_digits)
+        result.append(
+            f"{method}, over the sizes: {kept} of the entries are kept and the sign agreement is "
+            f"{agreement}; the merged norm is {norm} times the plain mean's, the cosine with it "
+            f"{cosine}; rounding changes {lost} of the merged norm."
+        )
+    return result
+
+
+def _two_digits(share: float) -> str:
+    return words.percent(share, 2)

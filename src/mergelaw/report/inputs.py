@@ -1,4 +1,4 @@
-"""What figures and the page read: the laws' tables by file name, and simple selections of rows."""
+"""What figures and the page read: tables by file name, and simple selections of rows."""
 
 import json
 from collections.abc import Iterable, Mapping
@@ -7,26 +7,40 @@ from typing import Any
 
 import polars as pl
 
+from mergelaw import tables
+from mergelaw.config import Study
 from mergelaw.errors import TableError
 from mergelaw.laws import schemas
-from mergelaw.tables import read_table
+from mergelaw.paths import StudyPaths
+from mergelaw.report.registry import MERGED_TENSORS, TASK_VECTORS, table_paths
 
 Tables = Mapping[str, pl.DataFrame]
 """Tables by file name."""
 
-BY_FILE = {table.file: table for table in schemas.TABLES}
+SCHEMAS: Mapping[str, tables.Schema] = {
+    **{table.file: table.schema for table in schemas.TABLES},
+    TASK_VECTORS: tables.TASK_VECTORS,
+    MERGED_TENSORS: tables.MERGED_TENSORS,
+}
+"""Columns of every table that figures and the page read."""
+
 FITS_JSON = schemas.FITS_JSON
 
 
-def read_tables(folder: Path, files: Iterable[str]) -> dict[str, pl.DataFrame]:
-    """Read tables of the laws stage.
+def read_tables(study: Study, paths: StudyPaths, files: Iterable[str]) -> dict[str, pl.DataFrame]:
+    """Read tables; the rows of all sizes where each size has its own file.
 
     Raises
     ------
     TableError
         If one is missing or has other columns than its schema.
     """
-    return {file: read_table(folder / file, BY_FILE[file].schema) for file in files}
+    return {
+        file: pl.concat(
+            tables.read_table(path, SCHEMAS[file]) for path in table_paths(study, paths, file)
+        )
+        for file in files
+    }
 
 
 def read_fits(folder: Path) -> dict[str, Any]:
@@ -86,3 +100,25 @@ def loss_at(curve: pl.DataFrame, k: int, column: str = "loss") -> float | None:
 def by_k(curve: pl.DataFrame, column: str) -> dict[int, float]:
     """Return a column of a curve by k."""
     return dict(curve.select("k", column).iter_rows())
+
+
+def whole_model(frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows about all tensors together."""
+    return rows(frame, tensor=tables.ALL_TENSORS)
+
+
+def experts_at(vectors: pl.DataFrame, size: str) -> pl.DataFrame:
+    """Return a row per expert, by name, with its norm and cosines: no method changes these."""
+    at_size = rows(vectors, size=size)
+    return at_size.filter(pl.col("method") == pl.col("method").first()).sort("expert")
+
+
+def cosines(experts: pl.DataFrame) -> dict[tuple[str, str], float | None]:
+    """Return the cosine of each ordered pair of two experts from the rows of `experts_at`."""
+    names = experts["expert"].to_list()
+    return {
+        (one, other): cosine
+        for one, row in zip(names, experts["cosines"].to_list(), strict=True)
+        for other, cosine in zip(names, row, strict=True)
+        if one != other
+    }

@@ -31,19 +31,28 @@ def matrix(
     return np.array(values, dtype=float).reshape(len(row_names), len(column_names))
 
 
+def text_size(n_columns: int) -> float:
+    """Return the points of text that a cell of a map as wide as the figure has room for."""
+    return 7.5 if n_columns <= 10 else 6
+
+
 def draw_map(
-    axes: Axes, values: np.ndarray, row_names: list[str], column_names: list[str], **options: object
+    axes: Axes,
+    values: np.ndarray,
+    row_names: list[str],
+    column_names: list[str],
+    size: float | None = None,
+    **options: object,
 ) -> None:
-    """Draw one annotated heat map with names along both sides."""
+    """Draw one annotated heat map with names along both sides; `size` is its text's, in points."""
     import seaborn as sns  # 0.8 s, which only heat maps should take
 
-    size = 7.5 if len(column_names) <= 10 else 6
     sns.heatmap(
         values,
         ax=axes,
         annot=np.round(values, 2) + 0.0,
         fmt=".2f",
-        annot_kws={"size": size},
+        annot_kws={"size": size or text_size(len(column_names))},
         square=False,
         linewidths=0.5,
         linecolor=PAPER.light,
@@ -52,13 +61,15 @@ def draw_map(
         yticklabels=row_names,
         **options,
     )
+    for text in axes.texts:
+        text.set_in_layout(False)  # inside the axes; the layout need not measure each of them
     axes.grid(visible=False)
     axes.tick_params(length=0)
     axes.set_xticklabels(axes.get_xticklabels(), rotation=40, ha="right", rotation_mode="anchor")
     axes.set_yticklabels(axes.get_yticklabels(), rotation=0)
 
 
-def _color_bar(figure: Figure, axes: list[Axes], label: str) -> None:
+def color_bar(figure: Figure, axes: list[Axes], label: str) -> None:
     """Put the scale of the maps' colours at their right, as vector shapes."""
     bar = figure.colorbar(
         axes[0].collections[0],
@@ -94,7 +105,7 @@ def synergy(study: Study, tables: Tables) -> Figure:
         if panel is not axes[-1]:
             panel.set_xticklabels([])
     style.label_outer(axes, "domain that is scored", "expert that joins")
-    _color_bar(figure, axes, "fall of the loss (nats/token)")
+    color_bar(figure, axes, "fall of the loss (nats/token)")
     return style.finish(figure, title)
 
 
@@ -117,5 +128,5 @@ def own_cross(study: Study, tables: Tables) -> Figure:
         panel.add_patch(Rectangle(corner, 1, 1, fill=False, edgecolor=FRAME, linewidth=1.8))
     panel.set_xlabel("domain that is scored")
     panel.set_ylabel("expert")
-    _color_bar(figure, [panel], "loss (nats/token)")
+    color_bar(figure, [panel], "loss (nats/token)")
     return style.finish(figure, title)

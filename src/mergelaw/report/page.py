@@ -12,11 +12,10 @@ from markupsafe import Markup
 
 from mergelaw.config import Study
 from mergelaw.errors import TableError
-from mergelaw.laws.schemas import TABLES
 from mergelaw.paths import StudyPaths
 from mergelaw.report import context, findings, grids, identification
-from mergelaw.report.inputs import FITS_JSON, Tables, read_fits, read_tables
-from mergelaw.report.registry import FIGURES
+from mergelaw.report.inputs import FITS_JSON, SCHEMAS, Tables, read_fits, read_tables
+from mergelaw.report.registry import FIGURES, table_paths
 from mergelaw.report.svg import inline, theme_css
 from mergelaw.tables import LOSSES, SHARDS, read_provenance, read_table
 
@@ -29,7 +28,7 @@ def render(study: Study, paths: StudyPaths) -> str:
     TableError
         If a table or figure is missing or broken.
     """
-    tables = read_tables(paths.laws, [table.file for table in TABLES])
+    tables = read_tables(study, paths, SCHEMAS)
     fits = read_fits(paths.laws)
     facts = context.facts_of(
         read_table(paths.losses, LOSSES), read_table(paths.shard_contents, SHARDS)
@@ -75,13 +74,17 @@ def sections(
             "domains": findings.domains(study, tables),
             "own_cross": findings.specialists(study, tables),
         },
+        "vectors": {
+            "task_vectors": findings.task_vectors(study, tables),
+            "merged_task_vectors": findings.merged_task_vectors(study, tables),
+        },
     }
 
 
 def origin(study: Study, paths: StudyPaths) -> dict[str, Any]:
     """Return where the numbers come from: versions, and every table with its digest."""
     found = read_provenance(paths.losses)
-    files = [paths.losses, *(paths.laws / table.file for table in TABLES), paths.laws / FITS_JSON]
+    files = [paths.losses, *table_paths(study, paths, *SCHEMAS), paths.laws / FITS_JSON]
     return {
         "provenance": {k: v for k, v in found.items() if k != "versions"},
         "versions": json.loads(found.get("versions", "{}")),
@@ -89,7 +92,7 @@ def origin(study: Study, paths: StudyPaths) -> dict[str, Any]:
         "config": os.path.relpath(paths.config, paths.page.parent),
         "files": [
             (
-                file.name,
+                file.relative_to(paths.root).as_posix(),
                 os.path.relpath(file, paths.page.parent),
                 hashlib.sha256(file.read_bytes()).hexdigest()[:16],
             )

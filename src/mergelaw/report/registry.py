@@ -1,6 +1,10 @@
 """The report's figures by name: title, caption, tables; light, because workflow rules read it."""
 
+from pathlib import Path
 from typing import NamedTuple
+
+from mergelaw.config import Study
+from mergelaw.paths import StudyPaths
 
 
 class Figure(NamedTuple):
@@ -13,7 +17,7 @@ class Figure(NamedTuple):
     caption
         How to read the drawing; with the title it stands alone.
     tables
-        Files of `results/{study}/laws` that the drawing reads.
+        Files that the drawing reads; `table_paths` says where they lie.
     """
 
     title: str
@@ -22,6 +26,20 @@ class Figure(NamedTuple):
 
 
 CURVES, FITS, PREDICTIONS = "curves.parquet", "fits.parquet", "predictions.parquet"
+TASK_VECTORS, MERGED_TENSORS = "task_vectors.parquet", "merged_tensors.parquet"
+
+BY_SIZE = {TASK_VECTORS: StudyPaths.task_vectors, MERGED_TENSORS: StudyPaths.merged_tensors}
+"""Tables of the merge stage, of which each size has its own; all others are the laws stage's."""
+
+
+def table_paths(study: Study, paths: StudyPaths, *files: str) -> list[Path]:
+    """Return where tables lie, those of `BY_SIZE` once for each size of the study."""
+    found: list[Path] = []
+    for file in files:
+        place = BY_SIZE.get(file)
+        found += [place(paths, size) for size in study.size_names] if place else [paths.laws / file]
+    return found
+
 
 FIGURES: dict[str, Figure] = {
     "loss_by_k": Figure(
@@ -89,6 +107,24 @@ FIGURES: dict[str, Figure] = {
         "Loss of every expert alone (k = 1) at the largest size; reference method. Framed cells: "
         "the expert's own domain. Lighter is better.",
         ("specialists.parquet",),
+    ),
+    "task_vectors": Figure(
+        "Cosines between the experts' task vectors",
+        "A task vector is an expert's weights minus the base's. Off the diagonal: the cosine of "
+        "two experts' task vectors over all weights; 1 is one direction, 0 none in common. On the "
+        "diagonal, without a colour: the task vector's norm. All maps share one scale of colours, "
+        "which starts at the lowest cosine and need not hold 0.",
+        (TASK_VECTORS,),
+    ),
+    "merged_task_vectors": Figure(
+        "What each method keeps of the task vectors",
+        "The whole pool merged, over all weights. Entries kept and squared norm: of each expert's "
+        "task vector after trimming or dropping, a mark per expert. Sign agreement: of what is "
+        "kept, |sum of signs| over their number, the mean over entries; 100% where no two experts "
+        "disagree. The others are of the merged task vector: its norm and direction against the "
+        "plain mean of the experts' task vectors, and the norm of what rounding to the stored type "
+        "changes.",
+        (TASK_VECTORS, MERGED_TENSORS),
     ),
 }
 """Every figure, in the page's order."""

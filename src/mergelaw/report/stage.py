@@ -1,4 +1,4 @@
-"""The report stage: read the laws' tables, draw a figure or write the page."""
+"""The report stage: read tables, draw a figure or write the page."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ def write_figure(study: Study, paths: StudyPaths, name: str) -> Path:
     Raises
     ------
     TableError
-        If a table of the laws stage is missing or broken.
+        If a table is missing or broken.
     """
     from mergelaw.report import style  # matplotlib takes 1 s, and the page does without it
     from mergelaw.report.figures import DRAW
 
-    tables = read_tables(paths.laws, FIGURES[name].tables)
+    tables = read_tables(study, paths, FIGURES[name].tables)
     with style.settings():
         figure = DRAW[name](study, tables)
         write_text(paths.figures / f"{name}.svg", style.to_svg(figure))
@@ -31,7 +31,7 @@ def write_figure(study: Study, paths: StudyPaths, name: str) -> Path:
 
 
 def write_page(study: Study, paths: StudyPaths) -> Path:
-    """Write `report/report.html` from the laws' tables, the losses and the figures.
+    """Write `report/report.html` from tables, the losses and the figures.
 
     Raises
     ------
