@@ -4,13 +4,14 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
 
-.PHONY: demo test check bench bench-seeds clean
+.PHONY: demo test check bench bench-merge bench-seeds clean
 
 demo: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
 	@echo "The report: $(CURDIR)/results/default/report/report.html"
 
 test: $(VENV)/installed
+	$(BIN)/python -m benchmarks.mergekit_env overlay
 	PATH="$(CURDIR)/$(BIN):$$PATH" pytest
 
 check: $(VENV)/installed
@@ -22,6 +23,9 @@ check: $(VENV)/installed
 
 bench: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.study --cores 2
+
+bench-merge: $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.merge
 
 bench-seeds: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.seeds --cores 2
