@@ -63,7 +63,7 @@ def check(
     as_json: Json = False,
 ) -> None:
     """Tell from headers alone whether models can be merged; no weights are read."""
-    from mergelaw.merging.preflight import preflight
+    from mergelaw.preflight.report import preflight
 
     given = _recipe(recipe, base, expert, "average" if recipe is None else None, None)
     found = preflight(
@@ -248,5 +248,3 @@ def _number(name: str, text: str) -> float:
         return float(text)
     except ValueError:
         raise ConfigError(f"--weight {name}={text}: must be a number") from None
-
-

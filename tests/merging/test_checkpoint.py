@@ -313,6 +313,15 @@ def test_a_file_cut_after_the_check_is_told(tmp_path, models, monkeypatch):
     assert not (tmp_path / "out").exists()
 
 
+def test_copies_of_the_same_weights_are_told(models, tmp_path):
+    for name in ("base", "code"):
+        shutil.copytree(models / name, tmp_path / name)
+    shutil.copytree(models / "code", tmp_path / "again")
+    given = recipe_of(tmp_path, "average", ["again", "code"])
+    _, made = merge_checkpoints(given, tmp_path / "out", Streaming(n_workers=1))
+    assert any(note.startswith("again and code seem to hold the same") for note in made["notes"])
+
+
 def test_an_output_that_exists_is_never_touched(models, tmp_path):
     merged(models, tmp_path / "out", "average")
     before = {file.name: file.read_bytes() for file in (tmp_path / "out").iterdir()}

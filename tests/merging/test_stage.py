@@ -18,15 +18,15 @@ from safetensors.torch import load_file
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from mergelaw.cells import cell
+from mergelaw.checkpoints import journal
+from mergelaw.checkpoints.store import TensorStore
+from mergelaw.checkpoints.writer import CheckpointWriter
 from mergelaw.config.methods import METHODS
 from mergelaw.errors import CheckpointError, ConfigError
-from mergelaw.merging import journal
 from mergelaw.merging.checkpoint import ACCUMULATE
 from mergelaw.merging.methods import recipe
 from mergelaw.merging.stage import write_cell, write_pool_statistics
-from mergelaw.merging.store import TensorStore
 from mergelaw.merging.task_vectors import TaskVectors
-from mergelaw.merging.writer import CheckpointWriter
 from mergelaw.paths import StudyPaths
 from mergelaw.provenance import fingerprint
 from mergelaw.sweep.live import LiveModel

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mergelaw.errors import CheckpointError, listing
-from mergelaw.merging.findings import json_object
+from mergelaw.preflight.findings import json_object
 
 CONFIG = "config.json"
 CONFIGS = (

@@ -9,20 +9,20 @@ from typing import Any, Literal
 
 import torch
 
+from mergelaw.checkpoints.reading import TORCH_DTYPE, BlockReader
+from mergelaw.checkpoints.shards import OutTensor
+from mergelaw.checkpoints.writer import CheckpointWriter
 from mergelaw.config.recipe import MergeRecipe
 from mergelaw.design import BASE
 from mergelaw.merging.carry import carry
 from mergelaw.merging.copies import entry_blocks, verify_copies
 from mergelaw.merging.digests import weights_digest
 from mergelaw.merging.pool import BLOCK, Place, StreamedPool, segments
-from mergelaw.merging.preflight import Preflight, out_dtype, preflight
-from mergelaw.merging.reading import TORCH_DTYPE, BlockReader
 from mergelaw.merging.record import write_record, write_statistics
-from mergelaw.merging.shards import OutTensor
 from mergelaw.merging.statistics import Sums, by_tensor
 from mergelaw.merging.stream import Merge
 from mergelaw.merging.workers import cores
-from mergelaw.merging.writer import CheckpointWriter
+from mergelaw.preflight.report import Preflight, out_dtype, preflight
 from mergelaw.progress import progress
 from mergelaw.provenance import digest
 
@@ -113,12 +113,24 @@ def merge_checkpoints(
             def finish(part: Path) -> None:
                 notes = carry(checked.base.folder, part, _one_dtype(recipe, checked))
                 made.update(write_record(part, out.name, recipe, checked, inputs, merge, sums))
-                made["notes"] = [*checked.notes, *notes]
+                made["notes"] = [*checked.notes, *_alike(inputs), *notes]
                 if streaming.statistics:
                     write_statistics(part, recipe, checked, merge, sums, identity)
 
             writer.commit(finish)
     return checked, made
+
+
+def _alike(inputs: Mapping[str, str]) -> list[str]:
+    """Say which models hold the same weights in different files, by their digests."""
+    names: dict[str, list[str]] = {}
+    for name, weights in inputs.items():
+        names.setdefault(weights, []).append(name)
+    return [
+        f"{' and '.join(same)} seem to hold the same weights: is one a copy of the other?"
+        for same in names.values()
+        if len(same) > 1
+    ]
 
 
 def recipe_identity(recipe: MergeRecipe, inputs: Mapping[str, str], accumulate: str) -> str:

@@ -5,12 +5,12 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from mergelaw.checkpoints.reading import BlockReader
+from mergelaw.checkpoints.store import TensorStore
 from mergelaw.design import BASE
 from mergelaw.errors import CheckpointError
 from mergelaw.merging.pool import BLOCK, Place, Segment, spans
-from mergelaw.merging.preflight import Preflight
-from mergelaw.merging.reading import BlockReader
-from mergelaw.merging.store import TensorStore
+from mergelaw.preflight.report import Preflight
 
 
 def verify_copies(checked: Preflight, reader: BlockReader) -> None:

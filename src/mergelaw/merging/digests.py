@@ -4,7 +4,7 @@ import hashlib
 import os
 from pathlib import Path
 
-from mergelaw.merging.members import Opened, entries
+from mergelaw.preflight.members import Opened, entries
 
 SAMPLES, SAMPLE_BYTES = 64, 4096
 

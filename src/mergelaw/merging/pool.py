@@ -8,13 +8,13 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from mergelaw.checkpoints.headers import Entry
+from mergelaw.checkpoints.lora import LoraAdapter
+from mergelaw.checkpoints.low_rank import LowRankDeltas
+from mergelaw.checkpoints.reading import BlockReader
+from mergelaw.checkpoints.store import TensorStore
 from mergelaw.design import BASE
 from mergelaw.errors import CheckpointError
-from mergelaw.merging.headers import Entry
-from mergelaw.merging.lora import LoraAdapter
-from mergelaw.merging.low_rank import LowRankDeltas
-from mergelaw.merging.reading import BlockReader
-from mergelaw.merging.store import TensorStore
 
 BLOCK = 2**16
 """Entries in work at a time: a row of them, in float32, fits the processor's cache many times."""

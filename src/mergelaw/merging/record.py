@@ -9,7 +9,6 @@ from mergelaw.config.recipe import MergeRecipe
 from mergelaw.design import BASE
 from mergelaw.files import write_json, write_text
 from mergelaw.merging import card
-from mergelaw.merging.preflight import Preflight
 from mergelaw.merging.statistics import (
     Sums,
     drop_rates,
@@ -18,6 +17,7 @@ from mergelaw.merging.statistics import (
     task_vector_table,
 )
 from mergelaw.merging.stream import Merge
+from mergelaw.preflight.report import Preflight
 from mergelaw.provenance import versions
 from mergelaw.tables import (
     ALL_TENSORS,

@@ -8,6 +8,7 @@ import polars as pl
 import torch
 
 from mergelaw.cells import Cell, cell_recipe, whole_pool
+from mergelaw.checkpoints.reading import BlockReader
 from mergelaw.config import Study
 from mergelaw.config.method_checks import takes
 from mergelaw.config.recipe import MergeRecipe
@@ -16,11 +17,10 @@ from mergelaw.errors import ConfigError
 from mergelaw.merging.checkpoint import ACCUMULATE, Streaming, merge_checkpoints, streamed_pool
 from mergelaw.merging.copies import verify_copies
 from mergelaw.merging.pool import StreamedPool
-from mergelaw.merging.preflight import Preflight, preflight
-from mergelaw.merging.reading import BlockReader
 from mergelaw.merging.statistics import by_tensor, merged_table, task_vector_table
 from mergelaw.merging.stream import Merge
 from mergelaw.paths import StudyPaths
+from mergelaw.preflight.report import Preflight, preflight
 from mergelaw.progress import progress
 from mergelaw.provenance import provenance
 from mergelaw.tables import (

@@ -6,10 +6,10 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from mergelaw.checkpoints.hub import Ref
+from mergelaw.checkpoints.reading import BlockReader
 from mergelaw.design import BASE
 from mergelaw.merging.copies import verify_copies
-from mergelaw.merging.findings import Lineage
-from mergelaw.merging.hub import Ref
 from mergelaw.merging.methods import Recipe, merged_delta
 from mergelaw.merging.pool import (
     Place,
@@ -21,8 +21,8 @@ from mergelaw.merging.pool import (
     segments,
     whole,
 )
-from mergelaw.merging.preflight import preflight
-from mergelaw.merging.reading import BlockReader
+from mergelaw.preflight.findings import Lineage
+from mergelaw.preflight.report import preflight
 
 
 @dataclass(frozen=True)
