@@ -119,6 +119,10 @@ def test_a_seed_changes_all_that_is_drawn():
     assert {name for name in again if name.startswith("chunk")} == {
         f"chunk/{size}/dare/{c}" for size in ("small", "large") for c in (0, 1)
     }  # the others draw nothing: they follow their inputs, the new checkpoints
+    assert {name for name in again if name.startswith("cell/")} == {
+        "cell/small/dare",
+        "cell/large/dare",
+    }
 
 
 def test_a_cell_follows_its_own_mask_seed():

@@ -38,6 +38,7 @@ from mergelaw.tables import (
     read_table,
 )
 from tests.given import EXPERTS, given_study, write_models
+from tests.helpers import edit_weights
 
 VARIANTS = {
     "ties_tensor": ("ties", {"density": 0.4, "scope": "tensor", "keep": "threshold"}),
@@ -224,6 +225,19 @@ def test_an_expert_of_another_base_is_refused_or_told(models, tmp_path, tokenize
         write_pool_statistics(study, paths, "own")
         told = capsys.readouterr().err
         assert told.count("note: expert 'algebra' says that it was made from 'org/other'") == 2
+
+
+def test_a_head_that_is_no_copy_is_refused(tmp_path, tokenizer):
+    folder = write_models(tmp_path / "own", tokenizer)
+    edit_weights(folder / "code", "lm_head.weight", lambda tensor: tensor + 1e-3)
+    study, paths = study_with(folder, "average"), StudyPaths(tmp_path)
+    for refused in (
+        lambda: write_cell(study, paths, cell(study, "own", "average", "code")),
+        lambda: write_pool_statistics(study, paths, "own"),
+    ):
+        with pytest.raises(CheckpointError, match=r"lm_head\.weight is to be a copy"):
+            refused()
+    assert not list(tmp_path.rglob("*cost.json"))
 
 
 # --- a kill ---

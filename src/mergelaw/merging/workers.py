@@ -65,7 +65,9 @@ def parallel(
             yield from work(items)
         return
     taken = FORK.Value("q", 0)
-    team = [_start(work, items, taken) for _ in range(n_workers)]
+    team: list[tuple[BaseProcess, Connection]] = []
+    for _ in range(n_workers):
+        team.append(_start(work, items, taken, [connection for _, connection in team]))
     try:
         yield from _results(team)
     finally:
@@ -76,10 +78,14 @@ def parallel(
 
 
 def _start(
-    work: Callable[[Iterable[Item]], Iterator[Result]], items: Sequence[Item], taken: Any
+    work: Callable[[Iterable[Item]], Iterator[Result]],
+    items: Sequence[Item],
+    taken: Any,
+    others: Sequence[Connection],
 ) -> tuple[BaseProcess, Connection]:
     receiver, sender = FORK.Pipe(duplex=False)
-    process = FORK.Process(target=_serve, args=(work, items, taken, sender), daemon=True)
+    job = (work, items, taken, sender, [*others, receiver])
+    process = FORK.Process(target=_serve, args=job, daemon=True)
     with warnings.catch_warnings():
         # Workers run torch and NumPy on one thread and take no lock that a thread here may hold.
         warnings.simplefilter("ignore", DeprecationWarning)
@@ -115,8 +121,11 @@ def _serve(
     items: Sequence[Item],
     taken: Any,
     connection: Connection,
+    inherited: Sequence[Connection],
 ) -> None:
     """Run in a worker: send each result, then the end or the error."""
+    for reader in inherited:  # or a write would wait for ever for a parent that was killed
+        reader.close()
     torch.set_num_threads(1)
     try:
         for result in work(_drawn(items, taken, os.getppid())):
