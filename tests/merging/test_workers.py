@@ -85,12 +85,13 @@ def test_workers_end_when_their_parent_is_killed(tmp_path):
         with pids.open("a") as file:
             file.write(f"{os.getpid()}\n")
         for _ in items:
-            yield 0
+            yield b"." * 2**16
 
     child = os.fork()
     if child == 0:
-        for _ in parallel(log, range(10**9), 2):
-            pass
+        results = parallel(log, range(10**9), 2)
+        next(results)
+        signal.pause()  # the pipes fill: both workers come to wait for a reader
     while not pids.exists() or len(pids.read_text().splitlines()) < 2:
         pass
     os.kill(child, signal.SIGKILL)
