@@ -58,17 +58,21 @@ def _status() -> int:
         app()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except KeyboardInterrupt:
-        print("interrupted", file=sys.stderr)
+    except KeyboardInterrupt as error:
+        print(_with_notes("interrupted", error), file=sys.stderr)
         return 130
     except MergeLawError as error:
-        print("\n".join([f"error: {error}", *getattr(error, "__notes__", ())]), file=sys.stderr)
+        print(_with_notes(f"error: {error}", error), file=sys.stderr)
     except OSError as error:
         place = f": {error.filename}" if error.filename else ""
-        print(f"error: {error.strerror or error}{place}", file=sys.stderr)
+        print(_with_notes(f"error: {error.strerror or error}{place}", error), file=sys.stderr)
     except Exception:
         traceback.print_exc()
     return 1
+
+
+def _with_notes(words: str, error: BaseException) -> str:
+    return "\n".join([words, *getattr(error, "__notes__", ())])
 
 
 def _version(wanted: bool) -> None:

@@ -4,7 +4,7 @@ import json
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -19,10 +19,15 @@ Members = Annotated[
     typer.Option("--expert", help="An expert, [NAME=]PATH, or a LoRA adapter; repeatable."),
 ]
 MethodText = Annotated[
-    str | None, typer.Option("--method", help="For example ties:density=0.2,scale=1.0.")
+    str | None,
+    typer.Option(
+        "--method",
+        help="METHOD[:KEY=VALUE,...], as ties:density=0.2; docs/merging.md has them all.",
+    ),
 ]
 Weights = Annotated[
-    list[str] | None, typer.Option("--weight", help="NAME=WEIGHT of an expert; repeatable.")
+    list[str] | None,
+    typer.Option("--weight", help="NAME=WEIGHT; once for every expert, or not at all."),
 ]
 RecipeFile = Annotated[
     Path | None,
@@ -32,7 +37,9 @@ Dtype = Annotated[
     Literal["base", "float32", "bfloat16", "float16"] | None,
     typer.Option("--dtype", help="Type of the merged weights; base: each tensor's own."),
 ]
-Seed = Annotated[int | None, typer.Option("--seed", help="Seed of random masks.")]
+Seed = Annotated[
+    int | None, typer.Option("--seed", help="Seed of random masks.", min=0, max=2**32 - 1)
+]
 Lineage = Annotated[
     Literal["strict", "report"] | None,
     typer.Option("--lineage", help="Refuse, or only report, experts that name another base."),
@@ -54,6 +61,7 @@ def add_tools(app: typer.Typer) -> None:
 def check(
     base: Base = None,
     expert: Members = None,
+    method: MethodText = None,
     recipe: RecipeFile = None,
     out: Annotated[
         Path | None, typer.Option("--out", help="Where the merged model would go.")
@@ -62,17 +70,18 @@ def check(
     lineage: Lineage = None,
     as_json: Json = False,
 ) -> None:
-    """Tell from headers alone whether models can be merged; no weights are read."""
+    """Tell from headers, configs and tokenizers whether models can be merged; reads no weights."""
     from mergelaw.preflight.report import preflight
 
-    given = _recipe(recipe, base, expert, "average" if recipe is None else None, None)
+    plain = recipe is None and method is None
+    given = _recipe(recipe, base, expert, "average" if plain else method, None)
     found = preflight(
         given.base,
         dict(given.experts),
         out=out,
         dtype=dtype or given.dtype,
         lineage=lineage or given.lineage,
-        stand_in=given.stand_in,
+        stand_in=None if plain else given.stand_in,
     )
     print(json.dumps(found.facts(), indent=2) if as_json else found.text(), flush=True)
     if found.problems and as_json:
@@ -96,7 +105,7 @@ def merge(
         bool, typer.Option("--statistics", help="Write tables of task vectors, too.")
     ] = False,
     shard_gb: Annotated[
-        float, typer.Option("--shard-gb", help="Most gigabytes of one file.", min=1e-6)
+        float, typer.Option("--shard-gb", help="Most gigabytes of one file.", min=1e-6, max=1e6)
     ] = 5.0,
     workers: Annotated[
         int, typer.Option("--workers", help="Processes; 0: one on each core.", min=0)
@@ -137,6 +146,7 @@ def export_recipe(
     cell: Annotated[
         str | None, typer.Option("--cell", help="SIZE/METHOD/SUBSET of the study.")
     ] = None,
+    dtype: Dtype = None,
     native: Annotated[
         bool, typer.Option("--native", help="Write mergelaw's YAML instead of mergekit's.")
     ] = False,
@@ -149,19 +159,26 @@ def export_recipe(
     if (config is None) != (cell is None):
         raise ConfigError("--config and --cell go together: a study, and SIZE/METHOD/SUBSET of it")
     if config is not None and cell is not None:
+        if any((recipe, base, expert, method, weight)):
+            raise ConfigError("--cell names the whole merge: leave the other options out")
         from mergelaw.cells import recipe_of_cell
 
         given = recipe_of_cell(config, cell)
     else:
         given = _recipe(recipe, base, expert, method, weight)
-    write_text(out, recipe_yaml(given) if native else to_mergekit(given))
+    if dtype is not None:
+        given = given.model_copy(update={"dtype": dtype})
+    write_text(out, recipe_yaml(given) if native else to_mergekit(given, **_of_models(given)))
     print(out)
 
 
 def evaluate(
     checkpoint: Annotated[Path, typer.Argument(help="Folder of the checkpoint.")],
     shard: Annotated[
-        list[Path], typer.Option("--shard", help="A prepared evaluation shard; repeatable.")
+        list[Path],
+        typer.Option(
+            "--shard", help="Prepared text of a study (data/shards/*.safetensors); repeatable."
+        ),
     ],
     out: Annotated[
         Path | None, typer.Option("--out", help="Write the losses to this parquet file.")
@@ -209,11 +226,28 @@ def _recipe(
     if lacking:
         raise ConfigError(f"{', '.join(lacking)}: missing; or give a recipe file with --recipe")
     pairs = dict(_pair(text, "--weight") for text in weights or ())
+    if len(pairs) < len(weights or ()):
+        raise ConfigError("--weight names an expert twice: give each one once")
     return recipe_of(
         str(base),
         _named(experts or ()),
         method_from_text(str(method), {name: _number(name, text) for name, text in pairs.items()}),
     )
+
+
+def _of_models(recipe: MergeRecipe) -> dict[str, Any]:
+    """Return what mergekit's file says of models and a recipe does not: type, adapters."""
+    from mergelaw.checkpoints.hub import resolve
+    from mergelaw.checkpoints.lora import is_adapter
+    from mergelaw.checkpoints.store import TensorStore
+    from mergelaw.preflight.report import STORED_AS
+
+    adapters = [name for name, ref in recipe.experts.items() if is_adapter(resolve(ref))]
+    if recipe.dtype != "base":
+        return {"adapters": adapters}
+    stored = {entry.dtype for entry in TensorStore.open(resolve(recipe.base)).entries.values()}
+    words = [word for word, name in STORED_AS.items() if {name} == stored]
+    return {"adapters": adapters, "base_dtype": words[0] if words else None}
 
 
 def _named(experts: Sequence[str]) -> dict[str, str]:

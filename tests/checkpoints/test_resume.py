@@ -45,7 +45,8 @@ def test_an_error_keeps_what_was_recorded_and_the_next_run_goes_on(tmp_path):
         raise RuntimeError("boom")
     part = tmp_path / ".out.one.part"
     assert caught.value.__notes__ == [
-        f"what was written is kept in {part}: the same merge, run again, goes on"
+        f"what was written is kept in {part}: the same merge, run again, goes on there; "
+        "with changed inputs it begins anew"
     ]
     assert os.listdir(tmp_path) == [part.name]
     with writer(tmp_path / "out", tensors) as opened:

@@ -178,7 +178,10 @@ class CheckpointWriter:
             failure = error or late
         fate = "nothing is left behind"
         if self.part.exists():
-            fate = f"what was written is kept in {self.part}: the same merge, run again, goes on"
+            fate = (
+                f"what was written is kept in {self.part}: the same merge, run again, goes on "
+                "there; with changed inputs it begins anew"
+            )
         if _is_full(failure):
             raise _full(failure, self._destination.out, fate) from failure
         if failure is not None:

@@ -130,7 +130,12 @@ def read_shard(path: Path) -> EvalShard:
                 file.get_tensor(name) for name in ("input_ids", "scored", "lengths", "n_truncated")
             )
             domain, vocabulary, n_skipped = json.loads((file.metadata() or {})[METADATA])
-    except (OSError, SafetensorError, KeyError) as error:
+    except KeyError as error:
+        raise DataError(
+            f"{path}: is no prepared shard, or of another version; make it again "
+            "(mergelaw data shards)"
+        ) from error
+    except (OSError, SafetensorError) as error:
         raise DataError(f"{path}: is not a prepared shard ({error}); make it again") from error
     ends = np.cumsum(lengths)[:-1]
     parts = zip(np.split(ids, ends), np.split(scored, ends), cut.tolist(), strict=True)

@@ -17,14 +17,15 @@ from mergelaw.design import BASE
 from mergelaw.merging.carry import carry
 from mergelaw.merging.copies import entry_blocks, verify_copies
 from mergelaw.merging.digests import weights_digest
-from mergelaw.merging.pool import BLOCK, Place, StreamedPool, segments
+from mergelaw.merging.pool import BLOCK, SPAN, Place, StreamedPool, segments
 from mergelaw.merging.record import write_record, write_statistics
 from mergelaw.merging.statistics import Sums, by_tensor
 from mergelaw.merging.stream import Merge
 from mergelaw.merging.workers import cores
+from mergelaw.preflight.members import entries
 from mergelaw.preflight.report import Preflight, out_dtype, preflight
 from mergelaw.progress import progress
-from mergelaw.provenance import digest
+from mergelaw.provenance import STAGE_VERSION, digest
 
 ACCUMULATE = {"float32": torch.float32, "sequential_bfloat16": torch.bfloat16}
 
@@ -99,7 +100,7 @@ def merge_checkpoints(
     inputs |= {name: weights_digest(model) for name, model in sorted(checked.experts.items())}
     identity = recipe_identity(recipe, inputs, accumulate)
     metadata = {"mergelaw_recipe": identity, "mergelaw_inputs": json.dumps(inputs)}
-    work = identity + "-statistics" * streaming.statistics
+    work = digest([identity, streaming.statistics, SPAN, BLOCK, _files(checked)])
     with BlockReader(streaming.io) as reader:
         verify_copies(checked, reader)
         with CheckpointWriter(
@@ -113,7 +114,7 @@ def merge_checkpoints(
             def finish(part: Path) -> None:
                 notes = carry(checked.base.folder, part, _one_dtype(recipe, checked))
                 made.update(write_record(part, out.name, recipe, checked, inputs, merge, sums))
-                made["notes"] = [*checked.notes, *_alike(inputs), *notes]
+                made["notes"] = [*checked.notes, *_alike(inputs, recipe.stand_in), *notes]
                 if streaming.statistics:
                     write_statistics(part, recipe, checked, merge, sums, identity)
 
@@ -121,11 +122,20 @@ def merge_checkpoints(
     return checked, made
 
 
-def _alike(inputs: Mapping[str, str]) -> list[str]:
+def _files(checked: Preflight) -> list[list[int]]:
+    """Return what changes when an input's file is changed: unfinished work then begins anew."""
+    models = (checked.base, *(model for _, model in sorted(checked.experts.items())))
+    paths = [path for model in models for path in sorted({e.path for e in entries(model)})]
+    stats = [path.stat() for path in paths]
+    return [[stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns] for stat in stats]
+
+
+def _alike(inputs: Mapping[str, str], stand_in: str | None) -> list[str]:
     """Say which models hold the same weights in different files, by their digests."""
     names: dict[str, list[str]] = {}
     for name, weights in inputs.items():
-        names.setdefault(weights, []).append(name)
+        if name != BASE or stand_in is None:
+            names.setdefault(weights, []).append(name)
     return [
         f"{' and '.join(same)} seem to hold the same weights: is one a copy of the other?"
         for same in names.values()
@@ -136,11 +146,7 @@ def _alike(inputs: Mapping[str, str]) -> list[str]:
 def recipe_identity(recipe: MergeRecipe, inputs: Mapping[str, str], accumulate: str) -> str:
     """Return the digest of all that decides a merged checkpoint's weights; no paths."""
     settings = recipe.model_dump(mode="json", exclude={"base", "experts", "lineage"})
-    return digest([settings, dict(inputs), accumulate, SCHEME])
-
-
-SCHEME = 1
-"""Raised by hand when the same recipe gives other weights, so that no resumed merge mixes them."""
+    return digest([settings, dict(inputs), accumulate, STAGE_VERSION["merge"]])
 
 
 def streamed_pool(checked: Preflight, reader: BlockReader, n_workers: int) -> StreamedPool:

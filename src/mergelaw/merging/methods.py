@@ -407,7 +407,7 @@ def _variance_cuts(p: SceParameters, pool: Pool, experts: Sequence[str]) -> dict
         return _variance(list(deltas))
 
     varying = passes.nonzeros(pool, variances)
-    counts = [int(p.density * varying[part.name]) for part in pool.segments]
+    counts = [int(p.density * varying.get(part.name, 0)) for part in pool.segments]
     cuts = _largest(pool, experts, variances, [(part,) for part in pool.segments], counts)
     return {part.name: cut for part, cut in zip(pool.segments, cuts, strict=True)}
 

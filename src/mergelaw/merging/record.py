@@ -11,6 +11,7 @@ from mergelaw.files import write_json, write_text
 from mergelaw.merging import card
 from mergelaw.merging.statistics import (
     Sums,
+    densities,
     drop_rates,
     merged_table,
     rounding_loss,
@@ -53,7 +54,7 @@ def write_record(
         "accumulate": str(merge.accumulate).removeprefix("torch."),
         "rounding_loss": rounding_loss(whole) if whole["merged"] else None,
         "drop_rates": shares if entry.draws_masks else {},
-        "densities": {} if entry.draws_masks else {name: 1 - s for name, s in shares.items()},
+        "densities": dict(zip(merge.experts, densities(whole, checked.n_params), strict=False)),
         "versions": versions(),
     }
     refs = {BASE: recipe.base, **recipe.experts}

@@ -47,13 +47,13 @@ class BlockSums:
     def of_merged(self, merged: Tensor) -> Sums:
         """Return all sums, given what is added to the base, float32, shape (n,)."""
         sums = self._sums
-        sums["merged"] = _square(merged)
+        sums["merged"] = square(merged)
         if self._rows:
             mean = torch.stack(self._deltas).mean(0)
             signs = torch.stack([row.sign() for row in self._rows])
             voting = signs.abs().sum(0)
             sums["dots"] = dot_products([merged, mean, *self._deltas]).tolist()
-            sums["kept_squares"] = [_square(row) for row in self._rows]
+            sums["kept_squares"] = [square(row) for row in self._rows]
             sums["moved"] = [_n_nonzero(row) for row in self._rows]
             sums["votes"] = float((signs.sum(0).abs() / voting.clamp(min=1)).sum())
             sums["voted"] = _n_nonzero(voting)
@@ -82,6 +82,11 @@ def rounding_loss(sums: Mapping[str, Any]) -> float:
     0 where nothing was merged.
     """
     return math.sqrt(sums["rounding"] / sums["merged"]) if sums["merged"] else 0.0
+
+
+def densities(sums: Mapping[str, Any], n: int) -> list[float]:
+    """Return, by expert, the share of all n entries that are not 0 after psi."""
+    return [kept / n for kept in sums.get("kept", ())]
 
 
 def drop_rates(sums: Mapping[str, Any]) -> list[float]:
@@ -150,8 +155,10 @@ def _ratio(above: float, below: float) -> float | None:
     return float(above / below) if below else None
 
 
-def _square(row: Tensor) -> float:
-    return float(torch.dot(row, row))
+def square(row: Tensor) -> float:
+    """Return the sum of squares; in float64 where float32 cannot hold it."""
+    square = float(torch.dot(row, row))
+    return square if math.isfinite(square) else float(row.double().square().sum())
 
 
 def _n_nonzero(row: Tensor) -> int:

@@ -12,7 +12,7 @@ from mergelaw.config.methods import Method
 from mergelaw.errors import CheckpointError
 from mergelaw.merging.methods import Join, Psi, Recipe, merged_delta, recipe
 from mergelaw.merging.pool import Place, Pool, Sparsified, blocks, not_finite, spans
-from mergelaw.merging.statistics import BlockSums, Sums, add
+from mergelaw.merging.statistics import BlockSums, Sums, add, square
 from mergelaw.merging.workers import parallel
 
 Write = Callable[[str, int, Tensor], None]
@@ -130,7 +130,7 @@ class Merge:
         merged = delta.add_(base)
         out.copy_(merged)
         lost = torch.sub(out, merged)
-        found["rounding"] = float(torch.dot(lost, lost))
+        found["rounding"] = square(lost)
         return self._checked(block, found, out)
 
     def _checked(self, block: Place, sums: Sums, out: Tensor) -> Sums:
