@@ -19,10 +19,11 @@ from mergelaw.config import Study, read_study
 from mergelaw.design import BASE, Subset, subsets
 from mergelaw.evaluation.loss import item_nll
 from mergelaw.evaluation.prepared import read_shards
-from mergelaw.merging.methods import Recipe, merge_into, recipe
+from mergelaw.evaluation.text import EvalText
+from mergelaw.merging.methods import Recipe, recipe
 from mergelaw.merging.task_vectors import TaskVectors
 from mergelaw.paths import StudyPaths, checkpoint_folder
-from mergelaw.sweep.live import EvalText, LiveModel
+from mergelaw.sweep.live import LiveModel
 
 N_MERGES = 48
 ROUNDS = 5
@@ -101,5 +102,4 @@ def ways(study: Study) -> tuple[Callable[[Subset], None], ...]:
 
 def fill(live: LiveModel, vectors: TaskVectors, average: Recipe, subset: Subset) -> None:
     """Merge a subset into the live model."""
-    rows = [vectors.deltas[name] for name in subset.experts]
-    merge_into(live.buffer, vectors.base, rows, average.combine, torch.float32)
+    vectors.merge_into(live.buffer, subset.experts, average, torch.float32)
