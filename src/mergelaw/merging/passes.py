@@ -9,7 +9,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mergelaw.merging.operators import elected_sign
-from mergelaw.merging.pool import Place, Pool, blocks, spans
+from mergelaw.merging.pool import NotFiniteError, Place, Pool, blocks, not_finite, spans
+from mergelaw.merging.selection import Cut, Group, Magnitudes, largest
 from mergelaw.merging.workers import parallel
 
 Sums = NDArray[np.float64]
@@ -97,6 +98,21 @@ def nonzeros(pool: Pool, entries: Measure) -> dict[str, int]:
     """Return, by tensor, how many entries are not 0."""
     sums = tensor_sums(pool, lambda place: torch.count_nonzero(entries(place)))
     return {tensor: int(count) for tensor, count in sums.items()}
+
+
+def cuts(
+    pool: Pool,
+    experts: Sequence[str],
+    magnitudes: Magnitudes,
+    groups: Sequence[Group],
+    counts: Sequence[int],
+    ties: bool = True,
+) -> list[Cut]:
+    """Return the cuts of groups; say whose entry is not finite, if one is."""
+    try:
+        return largest(magnitudes, groups, counts, pool.n_workers, ties)
+    except NotFiniteError as error:
+        raise not_finite(pool, experts, error.tensor) or error from None
 
 
 def sign_balance(

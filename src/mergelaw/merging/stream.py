@@ -10,8 +10,10 @@ from torch import Tensor
 
 from mergelaw.config.methods import Method
 from mergelaw.errors import CheckpointError
-from mergelaw.merging.methods import Join, Psi, Recipe, merged_delta, recipe
+from mergelaw.merging.combinations import Join
+from mergelaw.merging.methods import Recipe, merged_delta, recipe
 from mergelaw.merging.pool import Place, Pool, Sparsified, blocks, not_finite, spans
+from mergelaw.merging.sparsifiers import Psi
 from mergelaw.merging.statistics import BlockSums, Sums, add, square
 from mergelaw.merging.workers import parallel
 
