@@ -132,7 +132,7 @@ def read_shard(path: Path) -> EvalShard:
             domain, vocabulary, n_skipped = json.loads((file.metadata() or {})[METADATA])
     except KeyError as error:
         raise DataError(
-            f"{path}: is no prepared shard, or of another version; make it again "
+            f"{path}: is not a prepared shard of this version; make it again "
             "(mergelaw data shards)"
         ) from error
     except (OSError, SafetensorError) as error:
