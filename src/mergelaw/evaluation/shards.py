@@ -132,8 +132,7 @@ def read_shard(path: Path) -> EvalShard:
             domain, vocabulary, n_skipped = json.loads((file.metadata() or {})[METADATA])
     except KeyError as error:
         raise DataError(
-            f"{path}: is not a prepared shard of this version; make it again "
-            "(mergelaw data shards)"
+            f"{path}: is not a prepared shard of this version; make it again (mergelaw data shards)"
         ) from error
     except (OSError, SafetensorError) as error:
         raise DataError(f"{path}: is not a prepared shard ({error}); make it again") from error
