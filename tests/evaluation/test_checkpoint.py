@@ -152,7 +152,7 @@ def test_folders_that_hold_no_model_are_refused(models, own, paths, tmp_path):
 )
 def test_configs_of_no_language_model_are_refused(own, paths, config):
     (own / "config.json").write_text(config)
-    refusal(own, paths)
+    assert str(own) in refusal(own, paths)
 
 
 def test_weights_that_cannot_be_read_are_refused(own, paths):

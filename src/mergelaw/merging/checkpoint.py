@@ -87,15 +87,7 @@ def merge_checkpoints(
     OSError
         If the disk is full or cannot be written.
     """
-    checked = preflight(
-        recipe.base,
-        dict(recipe.experts),
-        out=out,
-        dtype=recipe.dtype,
-        lineage=recipe.lineage,
-        stand_in=recipe.stand_in,
-    )
-    checked.raise_problems()
+    checked = _checked(recipe, out)
     inputs = {BASE: weights_digest(checked.base)}
     inputs |= {name: weights_digest(model) for name, model in sorted(checked.experts.items())}
     identity = recipe_identity(recipe, inputs, accumulate)
@@ -120,6 +112,20 @@ def merge_checkpoints(
 
             writer.commit(finish)
     return checked, made
+
+
+def _checked(recipe: MergeRecipe, out: Path) -> Preflight:
+    """Check a merge from headers; raise all problems."""
+    checked = preflight(
+        recipe.base,
+        dict(recipe.experts),
+        out=out,
+        dtype=recipe.dtype,
+        lineage=recipe.lineage,
+        stand_in=recipe.stand_in,
+    )
+    checked.raise_problems()
+    return checked
 
 
 def _files(checked: Preflight) -> list[list[int]]:
