@@ -63,7 +63,9 @@ def chunks(study: Study, size: str) -> tuple[Chunk, ...]:
     tuple of Chunk
         In order of `index`; no subset occurs twice.
     """
-    return _chunks(study.size(size).design or study.design, study.expert_names, study.seed)
+    entry = study.size(size)
+    parts = entry.design or study.design
+    return _chunks(parts, entry.chunk_size, study.expert_names, study.seed)
 
 
 def subsets(study: Study, size: str) -> Iterator[Subset]:
@@ -82,7 +84,9 @@ def is_random_sample(study: Study, size: str, k: int) -> bool:
 
 
 @lru_cache(maxsize=64)
-def _chunks(parts: tuple[DesignPart, ...], pool: tuple[str, ...], seed: int) -> tuple[Chunk, ...]:
+def _chunks(
+    parts: tuple[DesignPart, ...], chunk_size: int | None, pool: tuple[str, ...], seed: int
+) -> tuple[Chunk, ...]:
     seen: set[Subset] = set()
     result: list[Chunk] = []
     for position, part in enumerate(parts):
@@ -90,8 +94,9 @@ def _chunks(parts: tuple[DesignPart, ...], pool: tuple[str, ...], seed: int) -> 
         drawn += [subset for subset in _draw(part, pool, seed) if subset not in seen]
         fresh = list(dict.fromkeys(drawn))
         seen.update(fresh)
-        for start in range(0, len(fresh), part.chunk_size):
-            result.append(Chunk(len(result), tuple(fresh[start : start + part.chunk_size])))
+        length = chunk_size or part.chunk_size
+        for start in range(0, len(fresh), length):
+            result.append(Chunk(len(result), tuple(fresh[start : start + length])))
     return tuple(result)
 
 

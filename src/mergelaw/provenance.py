@@ -16,9 +16,9 @@ from mergelaw.design import chunks
 
 STAGE_VERSION = {
     "design": 1,
-    "data": 1,
+    "data": 2,
     "experts": 1,
-    "sweep": 2,
+    "sweep": 3,
     "merge": 1,
     "laws": 1,
     "report": 1,
@@ -148,6 +148,7 @@ def _chunk(study: Study, size: str, method: str, chunk: int | str) -> dict[str, 
         "domains": study.domain_names,
         "checkpoints": [entry.base, {name: entry.experts.get(name) for name in part.experts}],
         "arithmetic": [study.dtype, study.accumulate, *_masks(study, method)],
+        "incremental": study.sweep.incremental,
     }
 
 

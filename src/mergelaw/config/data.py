@@ -40,9 +40,9 @@ class ProceduralSource(Section):
 
 
 class FilesSource(Section):
-    """Your own text: JSON (a list of records) or JSONL files."""
+    """Your own text: JSON (a list of records), JSONL or parquet files."""
 
-    kind: Literal["files"] = Field(description="Text read from JSON or JSONL files.")
+    kind: Literal["files"] = Field(description="Text read from JSON, JSONL or parquet files.")
     files: tuple[str, ...] = Field(
         min_length=1, description="Files, relative to `data_folder` unless absolute."
     )
@@ -62,6 +62,15 @@ class DatasetsSource(Section):
     subset: str | None = Field(None, description="The data set's configuration name.")
     split: str = Field("train", description="The split to read; it is split again by item.")
     revision: str | None = Field(None, description="Commit or tag of the data set; pin it.")
+    fetch: bool = Field(
+        False, description="Download what the cache lacks; else only the cache is read."
+    )
+    streaming: bool = Field(
+        False, description="Read record by record from the hub, without a copy on disk."
+    )
+    items: int | None = Field(
+        None, gt=0, description="Records read, from the first on; all when absent."
+    )
     fields: Fields = Field(
         Fields(prompt="instruction", response="output"),
         description="Which fields of a record hold the text.",
@@ -105,5 +114,12 @@ class Tokenizer(Section):
         description="Entries of a byte-level BPE trained on the study's text; or give `path`.",
     )
     path: str | None = Field(
-        None, description="Folder of a tokenizer to use as it is; it needs a chat template."
+        None, description="Tokenizer to use: a folder, or `org/name[@revision]` in the hub's cache."
+    )
+    template: str | None = Field(
+        None,
+        description="Chat template: one of mergelaw's by name, or a `.jinja` file; else its own.",
+    )
+    system: str | None = Field(
+        None, description="System turn put before every conversation that begins without one."
     )

@@ -38,9 +38,24 @@ class Size(Section):
 
     name: Name = Field(description="The size's name in tables, figures and paths.")
     architecture: Architecture | None = Field(None, description="Pre-train this model as the base.")
-    base: str | None = Field(None, description="Folder of a checkpoint to use as the base.")
+    base: str | None = Field(
+        None,
+        description="Checkpoint to use as the base: a folder, or `org/name[@revision]` in the "
+        "hub's cache.",
+    )
     experts: dict[str, str] = Field(
-        {}, description="Folders of finished experts by name; the others are trained here."
+        {},
+        description="Finished experts by name, folders or hub names; the others are trained here.",
+    )
+    n_params: int | None = Field(
+        None,
+        gt=0,
+        description="Parameters of `base`, for `estimate` on a machine that lacks the checkpoint.",
+    )
+    chunk_size: int | None = Field(
+        None,
+        gt=0,
+        description="Subsets of a job at this size, in place of the design's; from `estimate`.",
     )
     design: tuple[DesignPart, ...] | None = Field(
         None, description="Subsets of this size, where they differ from the study's `design`."

@@ -39,6 +39,16 @@ class Lineage(Section):
     )
 
 
+class Sweep(Section):
+    """How merges are made in memory, where that is a choice."""
+
+    incremental: bool = Field(
+        False,
+        description="Update weighted means by the experts that change from one subset to the next "
+        "(float32, from zero at each chunk); else every merge is summed anew, to the bit.",
+    )
+
+
 class Study(Section):
     """A merging study: experts, sizes, methods and subsets, and how they are scored."""
 
@@ -76,6 +86,7 @@ class Study(Section):
     )
     training: Training = Field(Training(), description="Training of bases and experts.")
     evaluation: Evaluation = Field(Evaluation(), description="Scoring of merges.")
+    sweep: Sweep = Field(Sweep(), description="Merging in memory.")
     laws: Laws = Field(Laws(), description="Fits and their checks.")
 
     @property
