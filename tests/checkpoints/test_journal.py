@@ -7,6 +7,7 @@ import time
 
 import pytest
 
+from mergelaw import records
 from mergelaw.checkpoints import journal
 from mergelaw.checkpoints.journal import Journal, is_journal, read_journal
 from tests.checkpoints.writing import wait_until
@@ -82,8 +83,8 @@ def test_nothing_after_a_changed_byte_is_believed(path, written):
     [
         lambda path: path.write_bytes(b""),
         lambda path: path.write_bytes(b"anything\n"),
-        lambda path: path.write_bytes(journal._line({"format": "2", "identity": "one"})),
-        lambda path: path.write_bytes(journal._line(["one"])),
+        lambda path: path.write_bytes(records.record_line({"format": "2", "identity": "one"})),
+        lambda path: path.write_bytes(records.record_line(["one"])),
         lambda path: journal.begin_journal(path, "two"),
     ],
 )

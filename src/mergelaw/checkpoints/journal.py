@@ -4,13 +4,13 @@ A line is appended only after the data that it speaks of were synced: neither a 
 power makes it lie. A thread does both all along, so that no long sync is left for the end.
 """
 
-import json
 import os
 import threading
-import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+from mergelaw.records import append, good_lines, parse_line, record_line
 
 Span = tuple[str, int, int]
 """Entries [start, stop) of a tensor: name, start, stop."""
@@ -70,12 +70,12 @@ class Journal:
             If the facts are not JSON or hold a number that is not finite; if it is closed.
         """
         self.check()
-        line = _line({"span": span, "facts": facts})
+        line = record_line({"span": span, "facts": facts})
         with self._lock:
             if self._stop.is_set():
                 raise ValueError("the journal is closed")
             self._pending.append((span[0], line))
-            self.done[span] = _parse(line)["facts"]
+            self.done[span] = parse_line(line)["facts"]
 
     def check(self) -> None:
         """Raise what stopped the thread, if anything did."""
@@ -115,13 +115,13 @@ class Journal:
             taken, self._pending = self._pending, []
         if taken:
             self._sync({name for name, _ in taken})
-            _append(self._descriptor, b"".join(line for _, line in taken))
+            append(self._descriptor, b"".join(line for _, line in taken))
             sync_data(self._descriptor)
 
 
 def begin_journal(path: Path, identity: str) -> int:
     """Write a journal without records; return its length in bytes."""
-    return path.write_bytes(_line({"format": FORMAT, "identity": identity}))
+    return path.write_bytes(record_line({"format": FORMAT, "identity": identity}))
 
 
 def read_journal(path: Path, identity: str) -> tuple[dict[Span, Facts], int]:
@@ -134,7 +134,7 @@ def read_journal(path: Path, identity: str) -> tuple[dict[Span, Facts], int]:
     """
     done: dict[Span, Facts] = {}
     length = 0
-    for value, end in _good_lines(path):
+    for value, end in good_lines(path):
         if length == 0:
             if value != {"format": FORMAT, "identity": identity}:
                 break
@@ -147,32 +147,6 @@ def read_journal(path: Path, identity: str) -> tuple[dict[Span, Facts], int]:
 
 def is_journal(path: Path) -> bool:
     """Tell whether a file is a journal of a merge, whatever its identity."""
-    for value, _ in _good_lines(path):
+    for value, _ in good_lines(path):
         return isinstance(value, dict) and value.get("format") == FORMAT
     return False
-
-
-def _good_lines(path: Path) -> Iterator[tuple[Any, int]]:
-    """Yield each line's value and where it ends; a line that is torn or changed ends it."""
-    if not path.is_file():
-        return
-    with path.open("rb") as file:
-        for line in file:
-            text = line[9:-1]
-            if line != b"%08x %b\n" % (zlib.crc32(text), text):
-                return
-            yield json.loads(text), file.tell()
-
-
-def _line(value: object) -> bytes:
-    text = json.dumps(value, separators=(",", ":"), allow_nan=False).encode()
-    return b"%08x %b\n" % (zlib.crc32(text), text)
-
-
-def _parse(line: bytes) -> Any:
-    return json.loads(line[9:])
-
-
-def _append(descriptor: int, data: bytes) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
