@@ -6,7 +6,7 @@ from typing import Any
 
 import yaml
 
-from mergelaw.checkpoints.hub import NAME, hub_name
+from mergelaw.hub import NAME, hub_name
 from mergelaw.preflight.findings import Findings, json_object
 
 CARD = "README.md"

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from mergelaw.checkpoints.headers import Entry
-from mergelaw.checkpoints.hub import Ref, download_command, hub_name, resolve
 from mergelaw.checkpoints.lora import LoraAdapter, is_adapter
 from mergelaw.checkpoints.store import TensorStore
 from mergelaw.design import BASE
 from mergelaw.errors import CheckpointError
+from mergelaw.hub import Ref, download_command, hub_name, resolve
 from mergelaw.preflight.findings import Findings, json_object
 from mergelaw.preflight.lineage import Origin
 from mergelaw.preflight.settings import tied

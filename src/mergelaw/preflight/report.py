@@ -9,11 +9,11 @@ from typing import Any, Literal
 from pydantic import TypeAdapter, ValidationError
 
 from mergelaw.checkpoints.headers import DTYPE_BITS, MERGED_DTYPES, Entry
-from mergelaw.checkpoints.hub import Ref
 from mergelaw.checkpoints.store import TensorStore
 from mergelaw.config.base import Name
 from mergelaw.design import BASE
 from mergelaw.errors import CheckpointError, listing
+from mergelaw.hub import Ref
 from mergelaw.preflight.agreement import Entries
 from mergelaw.preflight.checks import (
     check_base,

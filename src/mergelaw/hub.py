@@ -1,8 +1,9 @@
-"""Names of models: a folder, or one of the Hub in its local cache. Nothing is fetched."""
+"""Names of models and data sets: a folder, or one of the Hub in its cache; none is fetched."""
 
 import os
 import re
 from pathlib import Path
+from typing import Literal
 
 from mergelaw.errors import CheckpointError
 
@@ -11,6 +12,8 @@ NAME = re.compile(
 )
 SHORT_HASH = re.compile(r"[0-9a-f]{7,40}")
 REPO_PREFIX = "models--"
+
+Kind = Literal["model", "dataset"]
 
 Ref = str | Path
 """A folder, or `org/name` or `org/name@revision`: branch, tag or commit; `main` if not given."""
@@ -35,12 +38,18 @@ def resolve(ref: Ref) -> Path:
     if folder.is_file():
         raise CheckpointError(f"{ref}: is a file; give the folder that it lies in")
     match = NAME.fullmatch(str(ref))
-    if match is None or ".." in str(ref):
+    if match is None or not is_hub_name(ref):
         raise CheckpointError(
             f"{str(ref)!r}: no such folder (a model of the Hugging Face Hub is written org/name or "
             "org/name@revision)"
         )
-    return _snapshot(match["repo"], match["revision"])
+    return snapshot(match["repo"], match["revision"])
+
+
+def is_hub_name(ref: Ref) -> bool:
+    """Say whether a reference names a model of the hub: it is written so, and is no path here."""
+    written = NAME.fullmatch(str(ref)) is not None and ".." not in str(ref)
+    return written and not Path(os.path.expanduser(ref)).exists()
 
 
 def hub_name(path: Path) -> str | None:
@@ -51,23 +60,33 @@ def hub_name(path: Path) -> str | None:
     return None
 
 
-def download_command(repo: str, revision: str | None) -> str:
-    """Return the shell command that brings a model into the cache."""
-    return f"hf download {repo}" + (f" --revision {revision}" if revision else "")
+def download_command(repo: str, revision: str | None, kind: Kind = "model") -> str:
+    """Return the shell command that brings a model or a data set into the cache."""
+    words = ["hf", "download", repo]
+    words += ["--repo-type", kind] if kind != "model" else []
+    return " ".join([*words, "--revision", revision] if revision else words)
 
 
-def _snapshot(repo: str, revision: str | None) -> Path:
+def snapshot(repo: str, revision: str | None, kind: Kind = "model") -> Path:
+    """Return the folder of a revision in the cache (`main` if none is given).
+
+    Raises
+    ------
+    CheckpointError
+        If the cache does not hold it; names the command that brings it there.
+    """
     from huggingface_hub import constants  # slow to import, and not needed for local folders
 
     cache = Path(constants.HF_HUB_CACHE)
-    place = cache / (REPO_PREFIX + repo.replace("/", "--"))
+    place = cache / f"{kind}s--{repo.replace('/', '--')}"
     commits = {folder.name: folder for folder in sorted(place.glob("snapshots/*"))}
     for commit in _commits(place, revision or "main", list(commits)):
         if commit in commits:
             return commits[commit]
     raise CheckpointError(
         f"{repo}{'@' * bool(revision)}{revision or ''}: no such folder, and {_lack(repo, commits)} "
-        f"({cache}); nothing is fetched here, so run first: {download_command(repo, revision)}"
+        f"({cache}); nothing is fetched here, so run first: "
+        f"{download_command(repo, revision, kind)}"
     )
 
 

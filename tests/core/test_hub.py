@@ -5,8 +5,8 @@ import socket
 import pytest
 from huggingface_hub import constants, snapshot_download
 
-from mergelaw.checkpoints.hub import hub_name, resolve
 from mergelaw.errors import CheckpointError
+from mergelaw.hub import hub_name, is_hub_name, resolve
 
 FIRST, SECOND = "1a2b3c4" + "0" * 33, "1a2b3c5" + "0" * 33
 
@@ -97,3 +97,19 @@ def test_a_file_is_no_folder(tmp_path):
 def test_the_name_on_the_hub_is_in_the_path(cache, tmp_path):
     assert hub_name(cache / "snapshots" / FIRST) == "Org/tiny"
     assert hub_name(tmp_path / "models") is None
+
+
+@pytest.mark.parametrize("name", ["Org/tiny", "Org/tiny@main", f"Org/tiny@{FIRST}"])
+def test_a_name_that_is_no_path_here_is_of_the_hub(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    assert is_hub_name(name)
+    (tmp_path / name).mkdir(parents=True)
+    assert not is_hub_name(name)
+
+
+@pytest.mark.parametrize(
+    "name", ["tiny", "../up/tiny", "a/b/c", "/abs/tiny", "./rel/tiny", "", "~/x"]
+)
+def test_a_path_is_not_of_the_hub(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    assert not is_hub_name(name)
