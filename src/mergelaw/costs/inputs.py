@@ -1,0 +1,229 @@
+"""What an estimate starts from: the machine, the text, the models, and jobs measured already."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mergelaw.config import Study
+from mergelaw.costs.devices import Device
+from mergelaw.costs.shapes import ModelShape
+from mergelaw.design import chunks
+from mergelaw.errors import ConfigError, listing
+from mergelaw.paths import StudyPaths
+from mergelaw.tables import SHARDS, read_table
+
+HOST_BYTES_PER_GPU = 256_000_000_000
+"""ASSUME a host has this memory for each GPU, as a DGX H100 does: 2 TB for eight."""
+
+GPU_HOST_BANDWIDTH = 50e9
+"""ASSUME the cores of one GPU's job move this many bytes of the host's memory a second."""
+
+
+@dataclass(frozen=True)
+class Machine:
+    """What the study is planned for.
+
+    Attributes
+    ----------
+    device : Device
+        What models are scored and trained on.
+    utilisation : float
+        Share of the device's peak that is reached.
+    job_seconds : float
+        How long a job of the sweep should last at most.
+    host_bytes : float
+        Memory of the host for each device of a job.
+    merge_bandwidth : float
+        Bytes per second that a merge moves in the host's memory, where all merges are made.
+    disk_bandwidth : float
+        Bytes per second at which checkpoints are read and written.
+    n_devices : int or None
+        Devices at hand; None: as many as one job needs.
+    any_device : bool
+        Whether jobs measured on other devices count.
+    """
+
+    device: Device
+    utilisation: float
+    job_seconds: float
+    host_bytes: float
+    merge_bandwidth: float
+    disk_bandwidth: float
+    n_devices: int | None = None
+    any_device: bool = False
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that make no sense; all at once."""
+        problems = []
+        if not 0 < self.utilisation <= 1:
+            problems.append(f"--utilisation {self.utilisation:g}: must be above 0 and at most 1")
+        positive = {
+            "--job-minutes": self.job_seconds / 60,
+            "--host-memory": self.host_bytes / 1e9,
+            "--bandwidth": self.merge_bandwidth / 1e9,
+            "--disk-bandwidth": self.disk_bandwidth / 1e9,
+            "--gpus": 1 if self.n_devices is None else self.n_devices,
+        }
+        for option, value in positive.items():
+            if not 0 < value < float("inf"):
+                problems.append(f"{option} {value:g}: must be a number above 0")
+        if problems:
+            raise ConfigError(listing("estimate", problems))
+
+
+@dataclass(frozen=True)
+class TextLength:
+    """Tokens that one merge is scored on, in all domains.
+
+    Attributes
+    ----------
+    n_items : int
+        Items; where they are not counted, the least that can hold the tokens.
+    n_tokens, n_scored : int
+        Tokens of the forward passes, and those whose loss counts.
+    squared_lengths : float
+        Sum over items of their squared length.
+    prepared : bool
+        Whether they were counted in prepared text; else all are the config's limits.
+    """
+
+    n_items: int
+    n_tokens: int
+    n_scored: int
+    squared_lengths: float
+    prepared: bool
+
+
+def text_length(study: Study, contents: Path) -> TextLength:
+    """Return the length of a study's text: counted where it is prepared, else its upper limit.
+
+    Parameters
+    ----------
+    study : Study
+        The study.
+    contents : Path
+        Table of the prepared shards; items of a domain count as equally long.
+    """
+    if contents.exists():
+        rows = read_table(contents, SHARDS).to_dicts()
+        squared = sum(row["n_tokens"] ** 2 / row["n_items"] for row in rows)
+        items, tokens, scored = (
+            sum(row[key] for row in rows) for key in ("n_items", "n_tokens", "n_scored")
+        )
+        return TextLength(items, tokens, scored, squared, prepared=True)
+    tokens = study.evaluation.tokens_per_domain * len(study.domains)
+    longest = min(study.evaluation.max_length, study.evaluation.tokens_per_domain)
+    n_items = -(-tokens // longest)
+    return TextLength(n_items, tokens, tokens, float(tokens * longest), prepared=False)
+
+
+@dataclass(frozen=True)
+class SizeModel:
+    """Model of one size, and how its checkpoints are stored.
+
+    Attributes
+    ----------
+    shape : ModelShape
+        The model.
+    stored_bytes_per_param : float
+        Bytes of an entry in the checkpoints.
+    origin : str
+        Where this is known from, in words.
+    """
+
+    shape: ModelShape
+    stored_bytes_per_param: float
+    origin: str
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What finished jobs of one size and method took.
+
+    Attributes
+    ----------
+    n_jobs, n_merges : int
+        Jobs, and the merges that they scored.
+    merge_seconds, score_seconds : float
+        Time of all these merges.
+    """
+
+    n_jobs: int
+    n_merges: int
+    merge_seconds: float
+    score_seconds: float
+
+    def seconds_per_merge(self, overlaps: bool) -> float:
+        """Return the seconds of one merge with its scoring; the longer of them if they overlap."""
+        parts = (self.merge_seconds / self.n_merges, self.score_seconds / self.n_merges)
+        return max(parts) if overlaps else sum(parts)
+
+
+@dataclass(frozen=True)
+class Case:
+    """A study with everything that its estimate needs.
+
+    Attributes
+    ----------
+    study, machine, text
+        What is estimated, for what, over which text.
+    sizes : mapping of str to SizeModel
+        By name of the size.
+    measured : mapping of (str, str) to Measured
+        By size and method, where jobs have finished.
+    n_figures : int
+        Figures of the report.
+    notes : tuple of str
+        What is to be told besides.
+    """
+
+    study: Study
+    machine: Machine
+    text: TextLength
+    sizes: Mapping[str, SizeModel]
+    measured: Mapping[tuple[str, str], Measured] = field(default_factory=dict)
+    n_figures: int = 0
+    notes: tuple[str, ...] = ()
+
+
+def measured_jobs(
+    study: Study, paths: StudyPaths, machine: Machine
+) -> tuple[dict[tuple[str, str], Measured], list[str]]:
+    """Return what finished jobs took, by size and method, and the other devices that some ran on.
+
+    Jobs of other devices count only if `machine.any_device`; records of an older version, which
+    lack the times of merging and scoring, never do.
+    """
+    found: dict[tuple[str, str], Measured] = {}
+    others: list[str] = []
+    for size in study.size_names:
+        for method in study.method_labels:
+            records = [
+                record
+                for chunk in chunks(study, size)
+                if (record := _record(paths.chunk_cost(size, method, chunk.index)))
+            ]
+            fitting = [r for r in records if machine.any_device or _is_on(machine, r)]
+            others += [str(r.get("device")) for r in records if not _is_on(machine, r)]
+            if fitting:
+                sums = (
+                    sum(r[key] for r in fitting)
+                    for key in ("n_merges", "merge_seconds", "score_seconds")
+                )
+                found[size, method] = Measured(len(fitting), *sums)
+    return found, sorted(set(others))
+
+
+def _is_on(machine: Machine, record: Mapping[str, Any]) -> bool:
+    return machine.device.is_named(str(record.get("device", "")))
+
+
+def _record(path: Path) -> dict[str, Any] | None:
+    """Return the record of a job that scored merges and was timed; else None."""
+    if not path.exists():
+        return None
+    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    timed = {"n_merges", "merge_seconds", "score_seconds"} <= record.keys()
+    return record if timed and record["n_merges"] else None

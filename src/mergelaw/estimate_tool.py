@@ -1,0 +1,236 @@
+"""The command `mergelaw estimate`: looks models up where they are here, and prints the estimate."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from mergelaw.config import Study, read_study
+from mergelaw.config.models import Size
+from mergelaw.costs.devices import DEVICES, device_of
+from mergelaw.costs.estimate import Estimate
+from mergelaw.costs.inputs import (
+    GPU_HOST_BANDWIDTH,
+    HOST_BYTES_PER_GPU,
+    Case,
+    Machine,
+    SizeModel,
+    measured_jobs,
+    text_length,
+)
+from mergelaw.costs.memory import available_bytes
+from mergelaw.costs.shapes import (
+    VOCABULARY,
+    assumed_shape,
+    shape_of_architecture,
+    shape_of_config,
+)
+from mergelaw.errors import CheckpointError, ConfigError, listing
+from mergelaw.files import write_json
+from mergelaw.paths import StudyPaths
+
+Config = Annotated[Path, typer.Option("--config", help="The study's YAML file.")]
+JobMinutes = Annotated[
+    float, typer.Option("--job-minutes", help="Longest job of the sweep that is wanted.")
+]
+DeviceName = Annotated[
+    str,
+    typer.Option("--device", help=f"What models run on: {', '.join(DEVICES)}."),
+]
+Utilisation = Annotated[
+    float, typer.Option("--utilisation", help="Share of the device's peak FLOP/s that is reached.")
+]
+Gpus = Annotated[
+    int | None,
+    typer.Option("--gpus", help="Devices at hand; as many as one job needs when absent."),
+]
+Bandwidth = Annotated[
+    float | None,
+    typer.Option("--bandwidth", help="GB/s of host memory in merging; the device's when absent."),
+]
+DiskBandwidth = Annotated[
+    float, typer.Option("--disk-bandwidth", help="GB/s at which checkpoints are read and written.")
+]
+HostMemory = Annotated[
+    float | None,
+    typer.Option("--host-memory", help="GB of host memory for each device of a job."),
+]
+AnyMeasured = Annotated[
+    bool,
+    typer.Option("--measured", help="Use times of the study's finished jobs on any device."),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Out = Annotated[Path | None, typer.Option("--out", help="Write the JSON to this file, too.")]
+
+
+def estimate(
+    config: Config,
+    job_minutes: JobMinutes = 40.0,
+    device: DeviceName = "cpu",
+    utilisation: Utilisation = 0.4,
+    gpus: Gpus = None,
+    bandwidth: Bandwidth = None,
+    disk_bandwidth: DiskBandwidth = 2.0,
+    host_memory: HostMemory = None,
+    measured: AnyMeasured = False,
+    as_json: AsJson = False,
+    out: Out = None,
+) -> None:
+    """Tell what a study costs, rule by rule, and the chunk sizes for jobs of a stated length."""
+    from mergelaw.costs.words import table_text
+
+    study, chosen = read_study(config), device_of(device)
+    own_bandwidth = GPU_HOST_BANDWIDTH if chosen.is_gpu else chosen.memory_bandwidth
+    own_memory = HOST_BYTES_PER_GPU if chosen.is_gpu else available_bytes()
+    machine = Machine(
+        chosen,
+        utilisation,
+        60 * job_minutes,
+        own_memory if host_memory is None else host_memory * 1e9,
+        own_bandwidth if bandwidth is None else bandwidth * 1e9,
+        disk_bandwidth * 1e9,
+        gpus,
+        measured,
+    )
+    found = Estimate(_case(study, machine))
+    if out is not None:
+        write_json(out, found.facts())
+    print(json.dumps(found.facts(), indent=2) if as_json else table_text(found), end="\n" * as_json)
+
+
+def _case(study: Study, machine: Machine) -> Case:
+    """Return the study with all that is known here of its models, text and finished jobs."""
+    from mergelaw.report.registry import FIGURES
+
+    paths = StudyPaths.of(study)
+    sizes, notes = size_models(study, paths)
+    timed, others = measured_jobs(study, paths, machine)
+    if others and not machine.any_device:
+        notes.append(
+            f"jobs of this study were measured on {', '.join(others)}; --measured uses their times"
+        )
+    text = text_length(study, paths.shard_contents)
+    return Case(study, machine, text, sizes, timed, len(FIGURES), tuple(notes))
+
+
+def size_models(study: Study, paths: StudyPaths) -> tuple[dict[str, SizeModel], list[str]]:
+    """Return the model of each size: its architecture's, its checkpoint's, or what `n_params` says.
+
+    Raises
+    ------
+    ConfigError
+        If the number of parameters of a size is not known, or `n_params` is not its checkpoint's;
+        all are listed.
+    """
+    models: dict[str, SizeModel] = {}
+    notes: list[str] = []
+    problems: list[str] = []
+    for index, size in enumerate(study.sizes):
+        try:
+            models[size.name] = _model(study, paths, size, f"sizes[{index}]", notes)
+        except ConfigError as error:
+            problems.append(str(error))
+    if problems:
+        raise ConfigError(listing("estimate", problems))
+    return models, notes
+
+
+def _model(study: Study, paths: StudyPaths, size: Size, key: str, notes: list[str]) -> SizeModel:
+    if size.architecture is not None:
+        vocabulary, origin = _vocabulary(study, paths)
+        shape = shape_of_architecture(size.architecture, vocabulary)
+        return SizeModel(shape, 4.0, f"`architecture` and {origin}")
+    folder, lack = _folder(str(size.base))
+    counted = _counted(folder, size, key, notes) if folder else None
+    settings = _config_json(folder) if folder else {}
+    if counted is None and size.n_params is None:
+        raise ConfigError(
+            f"{key}.n_params: is missing, and the weights of `base` = {size.base!r} are not here "
+            f"({lack or 'its folder has none'}); give the number of its parameters"
+        )
+    if counted is None:
+        n_params = size.n_params or 0
+        shape = shape_of_config(n_params, settings) if settings else assumed_shape(n_params)
+        return SizeModel(shape, 2.0, f"`n_params`, stored in 2 bytes each{_and(settings)}")
+    n_params, per_param = counted
+    if size.n_params not in (None, n_params):
+        raise ConfigError(
+            f"{key}.n_params = {size.n_params}: the checkpoint {folder} has {n_params}; correct it "
+            "or leave it out"
+        )
+    return SizeModel(shape_of_config(n_params, settings), per_param, f"{folder}")
+
+
+def _and(settings: dict[str, Any]) -> str:
+    return ", and config.json" if settings else ""
+
+
+def _folder(ref: str) -> tuple[Path | None, str]:
+    """Return the folder of a base where it is here, else why not."""
+    from mergelaw.hub import resolve
+
+    try:
+        return resolve(ref), ""
+    except CheckpointError as error:
+        return None, str(error)
+
+
+def _counted(folder: Path, size: Size, key: str, notes: list[str]) -> tuple[int, float] | None:
+    """Return parameters and bytes of each, from headers; None where the folder has no weights.
+
+    Weights that are incomplete or broken are told, and do no harm where `n_params` is given.
+    """
+    from mergelaw.checkpoints.store import INDEX, SINGLE, TensorStore
+
+    if not any((folder / name).exists() for name in (INDEX, SINGLE)):
+        return None
+    try:
+        store = TensorStore.open(folder)
+    except CheckpointError as error:
+        if size.n_params is None:
+            raise ConfigError(f"{key}.base: {error}") from error
+        notes.append(f"{key}.base cannot be read, n_params is used: {str(error).splitlines()[0]}")
+        return None
+    entries = dict(store.entries)
+    if _config_json(folder).get("tie_word_embeddings") and len(entries) > 1:
+        entries.pop("lm_head.weight", None)
+    n_params = sum(entry.n for entry in entries.values())
+    return n_params, sum(entry.n_bytes for entry in entries.values()) / n_params
+
+
+def _config_json(folder: Path) -> dict[str, Any]:
+    from mergelaw.checkpoints.store import read_json
+
+    path = folder / "config.json"
+    found = read_json(path) if path.exists() else {}
+    return found if isinstance(found, dict) else {}
+
+
+def _vocabulary(study: Study, paths: StudyPaths) -> tuple[int, str]:
+    """Return the vocabulary of models that the study trains, and where it is known from."""
+    for folder in _tokenizer_folders(study, paths):
+        if (folder / "tokenizer.json").exists():
+            return _entries(folder / "tokenizer.json"), f"the tokenizer {folder}"
+    if study.tokenizer.vocab_size is not None:
+        return study.tokenizer.vocab_size, "tokenizer.vocab_size"
+    return VOCABULARY, f"a vocabulary of {VOCABULARY:,}, as its tokenizer is not here"
+
+
+def _tokenizer_folders(study: Study, paths: StudyPaths) -> Iterator[Path]:
+    yield paths.tokenizer
+    if study.tokenizer.path is not None:
+        folder, _ = _folder(study.tokenizer.path)
+        if folder:
+            yield folder
+
+
+def _entries(path: Path) -> int:
+    """Return the entries of a tokenizer's vocabulary, added tokens too."""
+    from mergelaw.checkpoints.store import read_json
+
+    found = read_json(path)
+    vocabulary = found["model"]["vocab"]
+    added = [token["id"] for token in found.get("added_tokens") or ()]
+    return max(len(vocabulary), max(added, default=-1) + 1)
