@@ -15,6 +15,7 @@ ITEMS: Schema = {
     "split": pl.String,  # base, train or heldout
     "messages": pl.List(pl.Struct({"role": pl.String, "content": pl.String})),  # empty: plain text
     "plain": pl.String,  # the item as a document
+    "place": pl.String,  # where it was read: file.json[3], file.jsonl:12, data set or generator[5]
 }
 ITEMS_KEY = ("item_id",)
 
@@ -26,6 +27,7 @@ SHARDS: Schema = {
     "n_tokens": pl.Int64,  # tokens of the scored items, prompts included
     "n_scored": pl.Int64,
     "n_truncated": pl.Int64,  # tokens cut off at max_length
+    "n_items_truncated": pl.Int64,  # items that they were cut off
 }
 SHARDS_KEY = ("domain",)
 

@@ -9,7 +9,7 @@ import pytest
 
 from mergelaw.config.data import Shares
 from mergelaw.data.domains import DOMAINS
-from mergelaw.data.items import domain_items, side_of, split_of, text_digest
+from mergelaw.data.items import BLOCK, domain_items, side_of, split_of, text_digest
 from mergelaw.data.pretraining import documents, tokenizer_texts
 from mergelaw.errors import DataError
 from tests.helpers import study_of
@@ -106,7 +106,7 @@ def test_the_whole_conversation_but_the_answer_is_the_problem(tmp_path):
             [
                 {
                     "name": "s",
-                    "base": "/b",
+                    "base": "/base",
                     "experts": {"algebra": "/a", "biology": "/b", "code": "/c"},
                 }
             ],
@@ -180,3 +180,28 @@ def test_conversations_that_begin_alike_fall_on_one_side():
         )
         system = [{"role": "system", "content": "be brief"}, *short]
         assert len({side_of(turns, "", shares, 0) for turns in (short, long, system)}) == 1
+
+
+def test_items_tell_where_they_were_read(tmp_path):
+    study = files_study(tmp_path, sums=pairs(BLOCK + 20))
+    frame = domain_items(study, "sums")
+    assert frame.height == BLOCK + 20
+    for messages, place in frame.select("messages", "place").iter_rows():
+        number = int(place.removeprefix("sums.json[").removesuffix("]"))
+        assert messages[0]["content"] == f"What is {number} plus {number}?"
+    drawn = domain_items(study_of(), "biology")["place"]
+    assert re.fullmatch(r"biology\[\d+\]", drawn[0])
+    assert drawn.n_unique() == len(drawn)
+
+
+def test_the_first_of_repeats_tells_its_place(tmp_path):
+    study = files_study(tmp_path, one=[*pairs(100), *pairs(100)])
+    places = set(domain_items(study, "one")["place"])
+    assert places == {f"one.json[{i}]" for i in range(100)}
+
+
+def test_a_bad_record_is_refused_with_its_file_and_folder(tmp_path):
+    study = files_study(tmp_path, one=[*pairs(3), ("", "4")])
+    with pytest.raises(DataError) as caught:
+        domain_items(study, "one")
+    assert str(caught.value).startswith(f"{tmp_path}/one.json[3]: field 'instruction' must be text")

@@ -1,4 +1,4 @@
-"""Real problems and solutions, where they lie beside the project: read, split, nothing leaks."""
+"""Real problems and solutions, where they lie beside the project: read, split, scored whole."""
 
 import re
 from pathlib import Path
@@ -8,7 +8,10 @@ import pytest
 import yaml
 
 from mergelaw.config import parse_study
+from mergelaw.data.encode import Encoder
 from mergelaw.data.items import domain_items
+from mergelaw.data.templates import TEMPLATES
+from tests.helpers import special_token_tokenizer
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT.parent / "shared" / "data" / "eval_partial"
@@ -37,3 +40,22 @@ def test_no_held_out_problem_stands_in_training_text(items):
     problems = [turns[0]["content"] for turns in items.filter(split="heldout")["messages"]]
     assert len(problems) > 50
     assert not [problem for problem in problems if normal(problem) in seen]
+
+
+@pytest.mark.parametrize(
+    ("template", "end"), [("chatml", "<|im_end|>\n"), ("llama3", "<|eot_id|>")]
+)
+def test_exactly_the_solutions_and_their_end_marks_are_scored(items, template, end):
+    named = TEMPLATES[template]
+    tokenizer = special_token_tokenizer(named.text, ("<s>", *named.marks), bos="<s>")
+    rows = items.to_dicts()
+    encoder = Encoder(tokenizer, 10**6, system="You are a helpful assistant.")
+    for row, item in zip(rows, encoder.encode(rows), strict=True):
+        assert tokenizer.decode(item.input_ids[item.scored]) == row["messages"][-1]["content"] + end
+        assert item.input_ids.tolist().count(tokenizer.bos_token_id) == (template == "llama3")
+        question = tokenizer.decode(item.input_ids[~item.scored])
+        assert row["messages"][0]["content"] in question
+        assert question.count("You are a helpful assistant.") == 1
+    assert {row["place"].partition("[")[0] for row in rows} == {
+        path.name for path in FOLDER.glob("*.json")
+    }

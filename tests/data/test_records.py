@@ -1,19 +1,20 @@
-"""Records of files and data sets: read whole or refused with the place and the reason."""
+"""Records of files: read whole or refused with the place and the reason."""
 
 import json
 
+import polars as pl
 import pytest
 
-from mergelaw.config.data import DatasetsSource, Fields, FilesSource
-from mergelaw.data.records import read_dataset, read_files, to_messages
+from mergelaw.config.data import Fields, FilesSource
+from mergelaw.data.records import read_files, to_messages
 from mergelaw.errors import DataError
 
 RECORDS = [{"instruction": "1 + 1?", "output": "2"}, {"instruction": "2 + 2?", "output": "4"}]
 PAIR = Fields(prompt="instruction", response="output")
 
 
-def read(folder, *names):
-    return list(read_files(FilesSource(kind="files", files=names), folder))
+def read(folder, *names, **settings):
+    return list(read_files(FilesSource(kind="files", files=names, **settings), folder))
 
 
 def refusal(function, *arguments) -> str:
@@ -29,10 +30,10 @@ def test_a_json_list_and_jsonl_give_the_same_records(tmp_path):
     both = read(tmp_path, "list.json", "lines.jsonl")
     assert [record for _, record in both] == RECORDS * 2
     assert [place for place, _ in both] == [
-        f"{tmp_path}/list.json[0]",
-        f"{tmp_path}/list.json[1]",
-        f"{tmp_path}/lines.jsonl:2",
-        f"{tmp_path}/lines.jsonl:4",
+        "list.json[0]",
+        "list.json[1]",
+        "lines.jsonl:2",
+        "lines.jsonl:4",
     ]
 
 
@@ -42,6 +43,77 @@ def test_a_line_separator_inside_a_text_ends_no_line(tmp_path):
         json.dumps({"text": text}, ensure_ascii=False), encoding="utf-8"
     )
     assert read(tmp_path, "a.jsonl")[0][1] == {"text": text}
+
+
+def test_a_mark_of_the_encoding_is_no_text(tmp_path):
+    for name, text in (("a.json", json.dumps(RECORDS)), ("a.jsonl", json.dumps(RECORDS[0]))):
+        (tmp_path / name).write_text(text, encoding="utf-8-sig")
+    assert [record for _, record in read(tmp_path, "a.json", "a.jsonl")] == [*RECORDS, RECORDS[0]]
+
+
+def test_jsonl_is_read_line_by_line(tmp_path):
+    (tmp_path / "a.jsonl").write_text(json.dumps(RECORDS[0]) + "\n{broken")
+    lines = read_files(FilesSource(kind="files", files=("a.jsonl",)), tmp_path)
+    assert next(lines) == ("a.jsonl:1", RECORDS[0])
+    with pytest.raises(DataError, match=r"a\.jsonl:2: is not JSON"):
+        next(lines)
+
+
+def test_parquet_gives_the_same_records_and_only_the_fields_asked_for(tmp_path):
+    pl.DataFrame([r | {"more": 1} for r in RECORDS]).write_parquet(tmp_path / "a[b].parquet")
+    assert read(tmp_path, "a[b].parquet") == [
+        ("a[b].parquet[0]", RECORDS[0]),
+        ("a[b].parquet[1]", RECORDS[1]),
+    ]
+
+
+def test_conversations_in_parquet(tmp_path):
+    talk = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hello"}]
+    frame = pl.DataFrame({"talk": [talk, [*talk, *talk]], "id": [1, 2]})
+    frame.write_parquet(tmp_path / "a.parquet")
+    records = read(tmp_path, "a.parquet", fields=Fields(messages="talk"))
+    found = [to_messages(r, Fields(messages="talk"), place) for place, r in records]
+    assert [messages for messages, _ in found] == [talk, [*talk, *talk]]
+
+
+@pytest.mark.parametrize(
+    ("frame", "reason"),
+    [
+        (None, "a.parquet: is not a readable parquet file ("),
+        (pl.DataFrame(schema={"instruction": str, "output": str}), "a.parquet: holds no rows"),
+        (
+            pl.DataFrame({"instruction": ["?"], "answer": ["2"]}),
+            "a.parquet: lacks field 'output'; it has 'instruction', 'answer'",
+        ),
+        (
+            pl.DataFrame({"q": ["?"]}),
+            "a.parquet: lacks field 'instruction', 'output'; it has 'q'",
+        ),
+    ],
+)
+def test_a_bad_parquet_file_is_refused(tmp_path, frame, reason):
+    if frame is not None:
+        frame.write_parquet(tmp_path / "a.parquet")
+    assert refusal(read, tmp_path, "a.parquet").startswith(f"{tmp_path}/{reason}")
+
+
+def test_a_truncated_parquet_file_is_refused(tmp_path):
+    path = tmp_path / "a.parquet"
+    pl.DataFrame(RECORDS).write_parquet(path)
+    path.write_bytes(path.read_bytes()[:-20])
+    assert refusal(read, tmp_path, "a.parquet").startswith(f"{path}: is not a readable parquet")
+    path.write_text(json.dumps(RECORDS))
+    assert refusal(read, tmp_path, "a.parquet").startswith(f"{path}: is not a readable parquet")
+
+
+def test_a_null_in_parquet_is_refused_with_its_place(tmp_path):
+    pl.DataFrame({"instruction": ["?", None], "output": ["2", "4"]}).write_parquet(
+        tmp_path / "a.parquet"
+    )
+    _, (place, record) = read(tmp_path, "a.parquet")
+    assert refusal(to_messages, record, PAIR, place).startswith(
+        "a.parquet[1]: field 'instruction' must be text that is not blank, not None"
+    )
 
 
 def test_an_absolute_path_ignores_the_folder(tmp_path):
@@ -149,30 +221,3 @@ USER, ASSISTANT = {"role": "user", "content": "Hi"}, {"role": "assistant", "cont
 def test_a_bad_conversation_is_refused(talk):
     message = refusal(to_messages, {"talk": talk}, Fields(messages="talk"), "file:3")
     assert message.startswith("file:3: field 'talk' must be a list of at least two {role, content}")
-
-
-@pytest.fixture
-def cache(tmp_path, monkeypatch):
-    """Keep the data sets' cache in the test's folder."""
-    import datasets
-
-    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", tmp_path / "cache")
-
-
-def test_a_local_folder_is_read_by_datasets(tmp_path, cache):
-    folder = tmp_path / "set"
-    folder.mkdir()
-    (folder / "train.jsonl").write_text("\n".join(json.dumps(record) for record in RECORDS))
-    source = DatasetsSource(kind="datasets", path=str(folder), split="train")
-    assert list(read_dataset(source)) == [(f"{folder}[{i}]", r) for i, r in enumerate(RECORDS)]
-    missing = refusal(read_dataset, source.model_copy(update={"split": "nosuch"}))
-    assert missing.startswith(f"data set '{folder}': cannot be loaded (")
-    assert "nosuch" in missing
-
-
-def test_a_broken_data_set_is_refused_in_words(tmp_path, cache):
-    folder = tmp_path / "set"
-    folder.mkdir()
-    (folder / "train.jsonl").write_text('{"instruction": "1 + 1?", \n"output": "2"')
-    source = DatasetsSource(kind="datasets", path=str(folder))
-    assert refusal(read_dataset, source).startswith(f"data set '{folder}': cannot be loaded (")

@@ -7,11 +7,13 @@ import sys
 from types import SimpleNamespace
 
 import pytest
+from tokenizers import normalizers
 from transformers import AutoTokenizer
 
+from mergelaw.data.digests import tokenizer_digest, vocabulary_digest
 from mergelaw.data.domains import DOMAINS, generate
 from mergelaw.data.generic import generate_generic
-from mergelaw.data.tokenizer import load_tokenizer, train_tokenizer, vocabulary_digest
+from mergelaw.data.tokenizer import load_tokenizer, train_tokenizer
 from mergelaw.errors import DataError
 from tests.helpers import chat
 
@@ -116,7 +118,7 @@ def test_the_digest_is_of_the_vocabulary(tokenizer):
 
 
 def test_a_folder_that_holds_no_tokenizer_is_refused(tmp_path):
-    with pytest.raises(DataError, match="nowhere: no such folder"):
+    with pytest.raises(DataError, match=r"tokenizer '.*nowhere': no such folder"):
         load_tokenizer(tmp_path / "nowhere")
     with pytest.raises(DataError, match="cannot be loaded"):
         load_tokenizer(tmp_path)
@@ -125,5 +127,30 @@ def test_a_folder_that_holds_no_tokenizer_is_refused(tmp_path):
 def test_a_tokenizer_without_offsets_is_refused(tmp_path, monkeypatch):
     slow = SimpleNamespace(is_fast=False)
     monkeypatch.setattr(AutoTokenizer, "from_pretrained", lambda *_, **__: slow)
-    with pytest.raises(DataError, match="has no fast version"):
+    with pytest.raises(DataError, match=r"has no fast version \(tokenizer\.json\)"):
         load_tokenizer(tmp_path)
+
+
+def test_a_name_of_the_hub_is_looked_up_in_its_cache(tokenizer, tmp_path, monkeypatch):
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    place = tmp_path / "models--Org--tiny"
+    tokenizer.save_pretrained(place / "snapshots" / ("1" * 40))
+    (place / "refs").mkdir()
+    (place / "refs" / "v2").write_text("1" * 40)
+    assert load_tokenizer("Org/tiny@v2").get_vocab() == tokenizer.get_vocab()
+    with pytest.raises(DataError, match=r"tokenizer Org/tiny: .* hf download Org/tiny$"):
+        load_tokenizer("Org/tiny")
+
+
+def test_digests_are_of_what_makes_tokens(tokenizer, tmp_path):
+    tokenizer.save_pretrained(tmp_path)
+    again = load_tokenizer(tmp_path)
+    assert tokenizer_digest(again) == tokenizer_digest(tokenizer)
+    again.backend_tokenizer.enable_truncation(3)
+    assert tokenizer_digest(again) == tokenizer_digest(tokenizer), "each call sets its own"
+    again.backend_tokenizer.normalizer = normalizers.Lowercase()
+    assert tokenizer_digest(again) != tokenizer_digest(tokenizer)
+    assert vocabulary_digest(again) == vocabulary_digest(tokenizer)

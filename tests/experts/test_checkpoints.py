@@ -108,7 +108,7 @@ def test_what_is_given_is_not_trained(own_copy):
     _study, paths = own_copy
     base = str(paths.trained("small", "base"))
     given = study_of(
-        ("sizes", [{"name": "small", "base": base, "experts": {"code": base}}]),
+        ("sizes", [{"name": "small", "base": base, "experts": {"code": f"{base}/code"}}]),
         ("tokenizer", {"path": str(paths.tokenizer)}),
     )
     with pytest.raises(ConfigError, match="size 'small' has a given base"):

@@ -8,9 +8,10 @@ import pytest
 import torch
 
 from mergelaw.config.models import BaseTraining, ExpertTraining
-from mergelaw.data.encode import Encoded
+from mergelaw.data.encode import Encoded, Encoder
+from mergelaw.data.tokenizer import load_tokenizer
 from mergelaw.errors import DataError, TrainingError
-from mergelaw.experts import loop
+from mergelaw.experts import loop, stage
 from mergelaw.experts.loop import TrainingBatch, learning_rate, train
 from mergelaw.experts.pretrain import pretraining_batches
 from mergelaw.experts.sft import sft_batches, training_items
@@ -67,12 +68,28 @@ def test_only_training_items_with_a_response_are_used(tokenizer):
             item_rows([("of the base", "x")], "base"),
         ]
     )
-    items = training_items(rows, tokenizer, 40)
+    items = training_items(rows, Encoder(tokenizer, 40))
     assert sorted(tokenizer.decode(i.input_ids[i.scored]) for i in items) == sorted(
         f"{answer}<|end|>" for _, answer in PAIRS
     )
     with pytest.raises(DataError, match="max_length = 4"):
-        training_items(rows, tokenizer, 4)
+        training_items(rows, Encoder(tokenizer, 4))
+
+
+def test_experts_are_trained_after_the_study_s_system_turn(own_copy, monkeypatch):
+    study, paths = own_copy
+    given = load_tokenizer(paths.tokenizer)
+    given.chat_template = given.chat_template.replace("['user',", "['system', 'user',")
+    given.save_pretrained(paths.tokenizer)
+    told = []
+    monkeypatch.setattr(stage, "fine_tune", lambda _, items, *__, **___: told.extend(items) or 1.0)
+    settings = study.tokenizer.model_copy(update={"system": "Be brief."})
+    for changed in (study, study.model_copy(update={"tokenizer": settings})):
+        stage.train_expert(changed, paths, "small", "code")
+    texts = [given.decode(item.input_ids) for item in told]
+    begins = [text.startswith("<|system|>Be brief.<|user|>") for text in texts]
+    assert 0 < sum(begins) < len(texts)
+    assert begins == sorted(begins), "those of the second study only"
 
 
 def test_pretraining_reads_the_stream_row_by_row():

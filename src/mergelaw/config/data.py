@@ -19,6 +19,9 @@ Generator = Literal[
 ]
 """The procedural generators of `mergelaw.data.domains`."""
 
+TEMPLATE_NAMES = ("chatml", "llama3", "gemma")
+"""The chat templates of `mergelaw.data.templates`."""
+
 
 class Fields(Section):
     """Names of the fields of a record: `prompt` and `response`, or `messages`, or `text`."""
@@ -29,6 +32,11 @@ class Fields(Section):
         None, description="Field with a list of {role, content}; the last assistant turn is scored."
     )
     text: str | None = Field(None, description="Field with plain text; every token is scored.")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The fields that are read."""
+        return tuple(filter(None, (self.prompt, self.response, self.messages, self.text)))
 
 
 class ProceduralSource(Section):
@@ -118,7 +126,7 @@ class Tokenizer(Section):
     )
     template: str | None = Field(
         None,
-        description="Chat template: one of mergelaw's by name, or a `.jinja` file; else its own.",
+        description="Chat template: chatml, llama3 or gemma, or a `.jinja` file; else its own.",
     )
     system: str | None = Field(
         None, description="System turn put before every conversation that begins without one."

@@ -10,19 +10,31 @@ import random
 import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import polars as pl
 
 from mergelaw.config import Study
 from mergelaw.config.data import DatasetsSource, FilesSource, ProceduralSource, Shares
+from mergelaw.data.data_sets import read_dataset
 from mergelaw.data.domains import generate
 from mergelaw.data.domains.problem import Problem
-from mergelaw.data.records import Message, read_dataset, read_files, to_messages
+from mergelaw.data.records import Message, read_files, to_messages
 from mergelaw.errors import DataError
 from mergelaw.tables import ITEMS
 
 SPLITS = ("base", "train", "heldout")
+
+BLOCK = 8192
+"""Items held as Python objects before they become rows of a table, which are far smaller."""
+
+
+class Item(NamedTuple):
+    """An item as it is drawn or read."""
+
+    messages: list[Message]  # empty for plain text
+    plain: str
+    place: str
 
 
 def domain_items(study: Study, domain: str) -> pl.DataFrame:
@@ -45,21 +57,33 @@ def domain_items(study: Study, domain: str) -> pl.DataFrame:
     DataError
         If the source cannot be read, or a split that has a share stays empty.
     """
-    rows: dict[str, dict[str, Any]] = {}
-    n_read = 0
-    for messages, plain in _source_items(study, domain):
-        n_read += 1
-        problem = "\n".join(m["content"] for m in messages[:-1]) or plain
-        item_id = text_digest(problem)
-        split = side_of(messages, plain, study.data.shares, study.seed)
-        rows.setdefault(
-            item_id, {"item_id": item_id, "split": split, "messages": messages, "plain": plain}
-        )
-    frame = pl.DataFrame(list(rows.values()), schema=dict(ITEMS))
-    if n_read > frame.height:
-        print(f"domain {domain!r}: {n_read - frame.height} records repeat a problem; left out")
+    frame, n_repeats = _distinct(study, _source_items(study, domain))
+    if n_repeats:
+        print(f"domain {domain!r}: {n_repeats} records repeat a problem; left out")
     _check_splits(frame, study.data.shares, domain)
     return frame
+
+
+def _distinct(study: Study, items: Iterator[Item]) -> tuple[pl.DataFrame, int]:
+    """Return the table of items with the first of each problem, and how many repeat one."""
+    blocks, rows = [pl.DataFrame(schema=dict(ITEMS))], list[tuple[Any, ...]]()
+    seen: set[str] = set()
+    n_repeats = 0
+    for item in items:
+        item_id = text_digest("\n".join(m["content"] for m in item.messages[:-1]) or item.plain)
+        if item_id in seen:
+            n_repeats += 1
+            continue
+        seen.add(item_id)
+        rows.append((item_id, side_of(*item[:2], study.data.shares, study.seed), *item))
+        if len(rows) == BLOCK:
+            blocks.append(_frame(rows))
+            rows.clear()
+    return pl.concat([*blocks, _frame(rows)]), n_repeats
+
+
+def _frame(rows: list[tuple[Any, ...]]) -> pl.DataFrame:
+    return pl.DataFrame(rows, schema=dict(ITEMS), orient="row")
 
 
 def text_digest(text: str) -> str:
@@ -83,19 +107,21 @@ def split_of(digest: str, shares: Shares, seed: int) -> str:
     return "train" if position < shares.base + shares.train else "heldout"
 
 
-def _source_items(study: Study, domain: str) -> Iterator[tuple[list[Message], str]]:
+def _source_items(study: Study, domain: str) -> Iterator[Item]:
     source = study.domain(domain).source
     match source:
         case ProceduralSource():
             generator = random.Random(f"{study.seed}/{domain}")
-            for problem in generate(source.generator, generator, source.items):
-                yield _chat(problem), _plain(problem)
+            problems = generate(source.generator, generator, source.items)
+            for index, problem in enumerate(problems):
+                yield Item(_chat(problem), _plain(problem), f"{source.generator}[{index}]")
         case FilesSource():
-            for place, record in read_files(source, Path(study.data_folder)):
-                yield to_messages(record, source.fields, place)
+            folder = Path(study.data_folder)
+            for place, record in read_files(source, folder):
+                yield Item(*to_messages(record, source.fields, str(folder / place)), place)
         case DatasetsSource():
             for place, record in read_dataset(source):
-                yield to_messages(record, source.fields, place)
+                yield Item(*to_messages(record, source.fields, place), place)
 
 
 def _chat(problem: Problem) -> list[Message]:

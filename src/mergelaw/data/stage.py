@@ -29,15 +29,24 @@ def read_items(study: Study, paths: StudyPaths) -> pl.DataFrame:
 
 
 def write_tokenizer(study: Study, paths: StudyPaths) -> Path:
-    """Train the study's tokenizer, or copy the one that the config names."""
+    """Train the study's tokenizer, or copy the one that the config names; with its template.
+
+    Raises
+    ------
+    DataError
+        If there is no such tokenizer, or the template does not fit it.
+    """
     from mergelaw.data.pretraining import tokenizer_texts
+    from mergelaw.data.templates import set_template
     from mergelaw.data.tokenizer import load_tokenizer, train_tokenizer
 
     if study.tokenizer.vocab_size is None:
-        tokenizer = load_tokenizer(Path(str(study.tokenizer.path)))
+        tokenizer = load_tokenizer(str(study.tokenizer.path))
     else:
         texts = tokenizer_texts(study, read_items(study, paths))
         tokenizer = train_tokenizer(texts, study.tokenizer.vocab_size)
+    if study.tokenizer.template is not None:
+        set_template(tokenizer, study.tokenizer.template)
     with atomic_directory(paths.tokenizer) as part:
         tokenizer.save_pretrained(part)
     return paths.tokenizer

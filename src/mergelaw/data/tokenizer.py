@@ -1,14 +1,11 @@
 """The study's tokenizer: a small byte-level BPE with a chat template, or one that is given."""
 
-import hashlib
-import json
 from collections.abc import Iterable
-from pathlib import Path
-from typing import Any
 
 from transformers import AutoTokenizer, PreTrainedTokenizerFast, Qwen2Tokenizer
 
-from mergelaw.errors import DataError
+from mergelaw.errors import CheckpointError, DataError
+from mergelaw.hub import Ref, resolve
 
 PAD, USER, ASSISTANT, END = "<|pad|>", "<|user|>", "<|assistant|>", "<|end|>"
 
@@ -44,28 +41,30 @@ def train_tokenizer(texts: Iterable[str], vocab_size: int) -> Qwen2Tokenizer:
     return tokenizer
 
 
-def load_tokenizer(path: Path) -> PreTrainedTokenizerFast:
-    """Load a tokenizer from a local folder; nothing is fetched.
+def load_tokenizer(ref: Ref) -> PreTrainedTokenizerFast:
+    """Load a tokenizer from a local folder or the hub's cache; nothing is fetched.
+
+    Parameters
+    ----------
+    ref : str or Path
+        A folder, or `org/name` or `org/name@revision`.
 
     Raises
     ------
     DataError
-        If the folder holds no tokenizer, or one without character offsets (a 'slow' one).
+        If there is no such tokenizer, or it has no character offsets (a 'slow' one).
     """
-    if not path.is_dir():
-        raise DataError(f"tokenizer {path}: no such folder")
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path)  # a folder: nothing is fetched
-    except (OSError, ValueError) as error:
-        raise DataError(f"tokenizer {path}: cannot be loaded ({error})") from error
+        folder = resolve(ref)
+    except CheckpointError as error:
+        raise DataError(f"tokenizer {error}") from error
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
+    except (OSError, ValueError, ImportError) as error:
+        raise DataError(f"tokenizer {ref}: cannot be loaded ({error})") from error
     if not tokenizer.is_fast:
         raise DataError(
-            f"tokenizer {path}: has no fast version, whose character offsets are needed"
+            f"tokenizer {ref}: has no fast version (tokenizer.json), whose character offsets are "
+            "needed; load it with transformers where that can convert it, and save it again"
         )
     return tokenizer
-
-
-def vocabulary_digest(tokenizer: Any) -> str:
-    """Return 16 hexadecimal digits that name a tokenizer's vocabulary."""
-    text = json.dumps(sorted(tokenizer.get_vocab().items()))
-    return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -9,7 +9,7 @@ import polars as pl
 import torch
 
 from mergelaw.config.models import ExpertTraining
-from mergelaw.data.encode import Encoded, encode
+from mergelaw.data.encode import Encoded, Encoder
 from mergelaw.errors import DataError
 from mergelaw.experts.loop import TrainingBatch, train
 
@@ -17,19 +17,20 @@ IGNORED = -100
 """Label of tokens that are no target."""
 
 
-def training_items(items: pl.DataFrame, tokenizer: Any, max_length: int) -> list[Encoded]:
-    """Encode a domain's training items; only the response is scored.
+def training_items(items: pl.DataFrame, encoder: Encoder) -> list[Encoded]:
+    """Encode a domain's training items.
 
     Raises
     ------
     DataError
-        If no item has a scored token within `max_length`.
+        If an item cannot be encoded, or none has a scored token within the longest sequence.
     """
     rows = items.filter(pl.col("split") == "train").sort("item_id").iter_rows(named=True)
-    encoded = [encode(tokenizer, row["messages"], row["plain"], max_length) for row in rows]
-    usable = [item for item in encoded if item.scored.any()]
+    usable = [item for item in encoder.encode(rows) if item.scored.any()]
     if not usable:
-        raise DataError(f"no training item has a response within max_length = {max_length} tokens")
+        raise DataError(
+            f"no training item has a response within max_length = {encoder.max_length} tokens"
+        )
     return usable
 
 

@@ -8,6 +8,7 @@ from transformers.utils.logging import disable_progress_bar
 
 from mergelaw.config import Study
 from mergelaw.costs import cost_report
+from mergelaw.data.encode import Encoder
 from mergelaw.data.stage import read_pretraining
 from mergelaw.data.tokenizer import load_tokenizer
 from mergelaw.design import BASE
@@ -66,7 +67,8 @@ def train_expert(study: Study, paths: StudyPaths, size: str, expert: str) -> Pat
         raise ConfigError(f"expert {expert!r} of size {size!r} is given; there is nothing to train")
     tokenizer = load_tokenizer(paths.tokenizer)
     settings, folder = study.training.expert, paths.trained(size, expert)
-    items = training_items(read_table(paths.items(domain), ITEMS), tokenizer, settings.max_length)
+    encoder = Encoder(tokenizer, settings.max_length, system=study.tokenizer.system)
+    items = training_items(read_table(paths.items(domain), ITEMS), encoder)
     with (
         atomic_directory(folder) as part,
         cost_report(part / "cost.json", stage="experts", size=size, expert=expert) as cost,
