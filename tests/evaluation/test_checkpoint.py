@@ -1,7 +1,10 @@
 """Checkpoints scored from disk: the sweep's sums to the last bit; what cannot be scored is told."""
 
 import json
+import re
 import shutil
+from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import polars as pl
@@ -10,19 +13,32 @@ import torch
 from safetensors.torch import load_file
 
 from mergelaw.cells import cell
+from mergelaw.data.encode import Encoded
 from mergelaw.design import chunks
 from mergelaw.errors import CheckpointError, DataError
+from mergelaw.evaluation import model as model_module
 from mergelaw.evaluation.cell import score_cell
-from mergelaw.evaluation.checkpoint import SCORES, score_checkpoint, write_scores
-from mergelaw.evaluation.model import load_model
+from mergelaw.evaluation.checkpoint import (
+    SCORES,
+    read_scores,
+    read_text,
+    score_checkpoint,
+    score_model,
+    write_scores,
+)
+from mergelaw.evaluation.logits import Head
+from mergelaw.evaluation.loss import make_batches, scored_states
+from mergelaw.evaluation.model import devices_for, load_model
 from mergelaw.evaluation.prepared import read_shards
+from mergelaw.evaluation.shards import read_shard
+from mergelaw.evaluation.text import EvalText
 from mergelaw.merging.stage import write_cell
 from mergelaw.paths import StudyPaths
 from mergelaw.provenance import fingerprint
 from mergelaw.sweep.chunk import run_chunk
 from mergelaw.tables import LOSSES, LOSSES_KEY, read_provenance, read_table
 from tests.given import given_study, store_head, write_models
-from tests.helpers import edit_weights, naive_nll, run_data, save_weights
+from tests.helpers import edit_weights, naive_nll, run_data, save_weights, tiny_model
 
 METHODS = [
     {"label": "ties", "method": "ties", "parameters": {"density": 0.6}},
@@ -91,6 +107,7 @@ def test_any_folder_can_be_scored_and_gives_the_same_sums(models, paths, tmp_pat
     assert pl.DataFrame([s.row() for s in scores], schema=SCORES).equals(rows.select(*SCORES))
     write_scores(tmp_path / "scores.parquet", scores)
     assert read_table(tmp_path / "scores.parquet", SCORES).equals(rows.select(*SCORES))
+    assert read_scores(tmp_path / "scores.parquet") == scores
     assert "torch" in json.loads(read_provenance(tmp_path / "scores.parquet")["versions"])
     origin = read_provenance(paths.merged_losses("own", "dare", "algebra+code"))
     targets = {"size": "own", "method": "dare", "subset": "algebra+code"}
@@ -207,9 +224,44 @@ def test_tokens_without_an_embedding_are_refused(own, paths):
         score_checkpoint(own, shard_files(paths), "float32", 4096)
 
 
-def test_a_loss_that_is_not_finite_is_told_with_its_domain(own, paths):
+def test_a_loss_that_is_not_finite_is_told_with_its_domain_and_its_beginning(own, paths):
+    n_items = len(read_shard(shard_files(paths)[0]).items)
+    n_all = sum(len(read_shard(file).items) for file in shard_files(paths))
     edit_weights(own, "model.norm.weight", lambda tensor: tensor * float("nan"))
-    assert "has a loss that is not finite on domain 'algebra'" in refusal(own, paths)
+    message = refusal(own, paths)
+    assert n_all > n_items
+    assert message.startswith(
+        f"{own} has a loss that is not finite on domain 'algebra': {n_all} of {n_all} items, "
+        "the first item 0 of domain 'algebra' ("
+    )
+    assert message.endswith("; its hidden states hold NaN or infinity; check its weights")
+
+
+@pytest.mark.parametrize(
+    ("value", "words"),
+    [(float("nan"), "its logits hold NaN"), (float("inf"), "its logits hold infinity, and no NaN")],
+)
+def test_only_the_items_that_are_touched_by_bad_weights_are_told(models, paths, value, words):
+    """A head that fails at one position of one item."""
+    shards = [read_shard(file) for file in shard_files(paths)]
+    text = EvalText.of([replace(s, items=s.items[:2]) for s in shards], 1)
+    model = load_model(models / "algebra", torch.float32)
+    (batch,) = make_batches([shards[2].items[1]], 1)
+    with torch.inference_mode():
+        place = scored_states(model, Head.of(model), batch)[0][-1]
+
+    def spoil(_module, arguments, logits):
+        logits[(arguments[0] == place).all(-1), 5] = value
+
+    model.lm_head.register_forward_hook(spoil)
+    with pytest.raises(CheckpointError) as caught:
+        score_model(model, text, "the average merge of algebra+code")
+    source = re.escape(shards[2].sources[1])
+    assert re.fullmatch(
+        "the average merge of algebra[+]code has a loss that is not finite on domain 'code': 1 of "
+        rf"6 items, the first item 1 of domain 'code' \({source}\); {words}; check its weights",
+        str(caught.value),
+    )
 
 
 def test_a_domain_is_scored_once(own, paths):
@@ -226,3 +278,52 @@ def test_the_type_is_that_of_the_forward_pass(models, paths):
     for one, other in zip(exact, low, strict=True):
         assert one.nll_sum != other.nll_sum
         np.testing.assert_allclose(one.nll_sum, other.nll_sum, rtol=0.02)
+
+
+# --- placement ---
+
+
+def test_a_placed_model_gives_the_same_sums(models, paths):
+    text = read_text(shard_files(paths), 300)
+    here, placed = (
+        load_model(models / "algebra", torch.float32, devices) for devices in (None, {"": "cpu"})
+    )
+    assert score_model(here, text, "here") == score_model(placed, text, "placed")
+
+
+def test_a_model_of_which_parts_are_left_on_disk_is_refused(models, tmp_path):
+    devices = {"model.embed_tokens": "cpu", "model.layers": "disk", "model.norm": "cpu"}
+    with pytest.raises(CheckpointError, match=r"does not fit on the devices: 1 .*\(model.layers\)"):
+        load_model(models / "algebra", torch.float32, devices | {"lm_head": "cpu"})
+
+
+def test_tokens_go_to_the_embeddings_and_hidden_states_to_the_head(monkeypatch):
+    (batch,) = make_batches([Encoded(np.arange(5), np.arange(5) > 2, 0)], 1)
+    model = tiny_model("Qwen2", tie_word_embeddings=False)
+    model.lm_head.to("meta")
+    hidden, targets = scored_states(model, Head.of(model), batch)
+    assert hidden.is_meta
+    assert targets.is_meta
+    given = []
+
+    def forward(input_ids, **_):
+        given.append(input_ids.device.type)
+        return SimpleNamespace(last_hidden_state=torch.zeros(1, 5, 16))
+
+    model.model.embed_tokens.to("meta")
+    monkeypatch.setattr(model.model, "forward", forward)
+    scored_states(model, Head.of(model), batch)
+    assert given == ["meta"]
+
+
+def test_a_checkpoint_is_placed_by_the_bytes_of_its_weights(models, monkeypatch):
+    asked = []
+    monkeypatch.setattr(model_module, "visible_devices", asked.append)
+    devices_for(models / "algebra", "bfloat16")
+    assert asked == [], "without a GPU nothing is read"
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    devices_for(models / "algebra", "bfloat16")
+    n = sum(tensor.numel() for tensor in load_file(models / "algebra/model.safetensors").values())
+    assert asked == [2 * n]
+    with pytest.raises(CheckpointError, match="cannot be loaded"):
+        devices_for(models, "bfloat16")

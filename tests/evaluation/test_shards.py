@@ -1,15 +1,18 @@
 """Prepared shards: held-out items in digest order up to the budget; whole on disk or refused."""
 
+import json
+
 import numpy as np
 import polars as pl
 import pytest
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
-from mergelaw.config.models import Evaluation
-from mergelaw.data.encode import encode
-from mergelaw.data.tokenizer import vocabulary_digest
+from mergelaw.data.digests import vocabulary_digest
+from mergelaw.data.encode import BLOCK, Encoder
+from mergelaw.data.tokenizer import load_tokenizer
 from mergelaw.errors import DataError
-from mergelaw.evaluation.prepared import read_shards
+from mergelaw.evaluation.prepared import read_shards, write_shards
 from mergelaw.evaluation.shards import prepare_shard, read_shard, write_shard
 from tests.helpers import item_rows
 
@@ -27,11 +30,9 @@ ALL = pl.concat(
 )
 
 
-def shard(tokenizer, budget=400, items=ALL, **settings):
-    evaluation = Evaluation(
-        tokens_per_domain=budget, max_length=settings.pop("max_length", 96), **settings
-    )
-    return prepare_shard("algebra", items, tokenizer, evaluation, "digest")
+def shard(tokenizer, budget=400, items=ALL, max_length=96, **settings):
+    encoder = Encoder(tokenizer, max_length, **settings)
+    return prepare_shard("algebra", items, encoder, budget, encoder.keys())
 
 
 def same(one, two) -> bool:
@@ -45,7 +46,7 @@ def same(one, two) -> bool:
 
 def test_items_are_drawn_in_the_order_of_their_digests(tokenizer):
     rows = HELDOUT.sort("item_id").to_dicts()
-    expected = [encode(tokenizer, row["messages"], "", 96) for row in rows]
+    expected = list(Encoder(tokenizer, 96).encode(rows))
     drawn = shard(tokenizer).items
     assert 3 < len(drawn) < len(PAIRS)
     assert same(drawn, expected[: len(drawn)])
@@ -91,6 +92,11 @@ def test_scored_tokens_and_truncation_are_counted(tokenizer):
     )
     assert cut.contents()["n_truncated"] == lost
     assert lost > 0
+    pairs = zip(cut.items, whole.items, strict=True)
+    shorter = [a for a, b in pairs if len(a.input_ids) < len(b.input_ids)]
+    assert 0 < len(shorter) < len(cut.items)
+    assert cut.contents()["n_items_truncated"] == len(shorter)
+    assert whole.contents()["n_items_truncated"] == 0
     assert whole.contents()["n_truncated"] == 0
     assert whole.contents()["n_tokens"] == cut.contents()["n_tokens"] + lost
     assert cut.n_tokens.tolist() == [int(item.scored.sum()) for item in cut.items]
@@ -98,40 +104,129 @@ def test_scored_tokens_and_truncation_are_counted(tokenizer):
     assert every.n_tokens.tolist() == [len(item.input_ids) - 1 for item in every.items]
 
 
+def test_items_tell_where_they_were_read(tokenizer):
+    drawn = shard(tokenizer, 10**6)
+    rows = HELDOUT.sort("item_id").to_dicts()
+    assert drawn.sources == tuple(row["place"] for row in rows)
+    half = shard(tokenizer, 10**6, pl.concat([HELDOUT[::2], item_rows([("7 " * 99, "x")])]))
+    assert half.n_skipped == 1
+    places = {row["messages"][0]["content"]: row["place"] for row in rows}
+    for item, place in zip(half.items, half.sources, strict=True):
+        text = tokenizer.decode(item.input_ids[~item.scored])
+        assert places[text.removeprefix("<|user|>").removesuffix("<|assistant|>")] == place
+
+
+def test_a_budget_beyond_one_block_is_drawn_in_order(tokenizer):
+    pairs = [(f"What is {i}?", str(i)) for i in range(2 * BLOCK + 5)]
+    items = item_rows(pairs)
+    drawn = shard(tokenizer, 10**6, items)
+    assert drawn.sources == tuple(items.sort("item_id")["place"])
+
+
+def test_a_broken_item_is_named(tokenizer):
+    rows = HELDOUT.head(3).to_dicts()
+    rows[1]["messages"][0]["role"] = "tool"
+    rows[1]["place"] = "talk.jsonl:2"
+    with pytest.raises(DataError, match=r"talk\.jsonl:2: the chat template fails"):
+        shard(tokenizer, items=pl.DataFrame(rows, schema=HELDOUT.schema))
+
+
 def test_a_shard_comes_back_and_is_equal_bytes(tokenizer, tmp_path):
     drawn = shard(tokenizer, max_length=24)
     for name in ("one", "two"):
         write_shard(tmp_path / name, drawn)
     back = read_shard(tmp_path / "one")
-    assert (back.domain, back.vocabulary) == ("algebra", "digest")
+    assert (back.domain, back.vocabulary) == ("algebra", vocabulary_digest(tokenizer))
+    assert (back.sources, back.keys) == (drawn.sources, drawn.keys)
+    assert (back.n_skipped, back.contents()) == (drawn.n_skipped, drawn.contents())
     assert same(back.items, drawn.items)
     assert back.items[0].scored.dtype == np.bool_
     assert back.items[0].input_ids.dtype == np.int32
     assert (tmp_path / "one").read_bytes() == (tmp_path / "two").read_bytes()
 
 
-def test_a_broken_file_is_refused(tokenizer, tmp_path):
+def test_any_flipped_bit_and_any_cut_is_refused(tokenizer, tmp_path):
+    path = tmp_path / "algebra.safetensors"
+    write_shard(path, shard(tokenizer, 40))
+    whole = path.read_bytes()
+    read_shard(path)
+    for place in range(len(whole)):
+        flipped = bytearray(whole)
+        flipped[place] ^= 1 << place % 8
+        path.write_bytes(flipped)
+        with pytest.raises(
+            DataError, match=r"algebra\.safetensors: .*make it again \(mergelaw data"
+        ):
+            read_shard(path)
+    for length in range(0, len(whole), 7):
+        path.write_bytes(whole[:length])
+        with pytest.raises(DataError, match="is not a prepared shard"):
+            read_shard(path)
+
+
+def test_a_foreign_file_is_refused(tokenizer, tmp_path):
     path = tmp_path / "shard.safetensors"
     with pytest.raises(DataError, match="is not a prepared shard"):
         read_shard(path)
     write_shard(path, shard(tokenizer))
-    whole, tensors = path.read_bytes(), load_file(path)
-    path.write_bytes(whole[:-3])
-    with pytest.raises(DataError, match="is not a prepared shard"):
-        read_shard(path)
-    save_file(tensors, path)  # without its metadata
-    with pytest.raises(DataError, match="is not a prepared shard"):
-        read_shard(path)
-    del tensors["lengths"]
-    save_file(tensors, path)
-    with pytest.raises(DataError, match="is not a prepared shard"):
-        read_shard(path)
+    tensors = load_file(path)
+    with safe_open(path, "numpy") as file:
+        facts = json.loads(file.metadata()["mergelaw"])
+    former = ["algebra", "digest", 0]  # the metadata of an older version
+    for metadata in (None, {"other": "x"}, *({"mergelaw": json.dumps(m)} for m in (former, {}, 7))):
+        save_file(tensors, path, metadata)
+        with pytest.raises(DataError, match="is not a prepared shard of this version; make it"):
+            read_shard(path)
+    for name in tensors:
+        rest = {key: tensor for key, tensor in tensors.items() if key != name}
+        save_file(rest, path, {"mergelaw": json.dumps(facts)})
+        with pytest.raises(DataError, match="is not a prepared shard"):
+            read_shard(path)
+
+
+def test_keys_tell_what_a_shard_was_made_of(tokenizer):
+    def changed(one, other):
+        return {name for name in one.keys if one.keys[name] != other.keys[name]}
+
+    drawn = shard(tokenizer)
+    assert set(drawn.keys) == {"vocabulary", "marks", "tokenizer", "template", "data"}
+    assert changed(drawn, shard(tokenizer, items=ALL.reverse())) == set()
+    assert changed(drawn, shard(tokenizer, 10**6)) == {"data"}
+    assert changed(drawn, shard(tokenizer, max_length=95)) == {"template"}
+    moved = ALL.with_columns(place=pl.lit("elsewhere.json[0]"))
+    assert changed(drawn, shard(tokenizer, items=moved)) == set(), "a place is no text"
+    first = drawn.sources[0]
+    other = [r | {"plain": r["plain"] + "!" * (r["place"] == first)} for r in ALL.to_dicts()]
+    assert changed(drawn, shard(tokenizer, items=pl.DataFrame(other, schema=ALL.schema))) == {
+        "data"
+    }
 
 
 def test_the_stage_s_shards_are_of_the_study_s_tokenizer_in_the_config_s_order(trained):
-    from mergelaw.data.tokenizer import load_tokenizer
-
     study, paths = trained
     shards = read_shards(study, paths)
     assert [s.domain for s in shards] == list(study.domain_names)
-    assert {s.vocabulary for s in shards} == {vocabulary_digest(load_tokenizer(paths.tokenizer))}
+    tokenizer = load_tokenizer(paths.tokenizer)
+    assert {s.vocabulary for s in shards} == {vocabulary_digest(tokenizer)}
+    for drawn in shards:
+        assert all(source.startswith(f"{drawn.domain}[") for source in drawn.sources)
+
+
+def test_the_stage_puts_the_study_s_system_turn_before_every_item(own_copy):
+    study, paths = own_copy
+    tokenizer = load_tokenizer(paths.tokenizer)
+    tokenizer.chat_template = tokenizer.chat_template.replace("['user',", "['system', 'user',")
+    tokenizer.save_pretrained(paths.tokenizer)
+    before = study.model_copy(
+        update={"evaluation": study.evaluation.model_copy(update={"max_length": 10_000})}
+    )
+    system = study.tokenizer.model_copy(update={"system": "Be brief."})
+    shards = []
+    for changed in (before, before.model_copy(update={"tokenizer": system})):
+        write_shards(changed, paths)
+        shards.append(read_shards(changed, paths))
+    for one, other in zip(*shards, strict=True):
+        assert one.sources[0] == other.sources[0], "the items and their order stay"
+        told = tokenizer.decode(other.items[0].input_ids)
+        assert told == "<|system|>Be brief." + tokenizer.decode(one.items[0].input_ids)
+        assert other.n_tokens[0] == one.n_tokens[0], "it is not scored"

@@ -10,14 +10,16 @@ from typing import Any
 import numpy as np
 import polars as pl
 import torch
+from numpy.typing import NDArray
 
 from mergelaw.errors import CheckpointError, DataError, listing
-from mergelaw.evaluation.loss import item_nll
-from mergelaw.evaluation.model import load_model
-from mergelaw.evaluation.shards import read_shard
+from mergelaw.evaluation.loss import fault, item_nll
+from mergelaw.evaluation.memory import Room
+from mergelaw.evaluation.model import devices_for, load_model
+from mergelaw.evaluation.shards import EvalShard, read_shard
 from mergelaw.evaluation.text import EvalText, check_vocabulary
 from mergelaw.provenance import versions
-from mergelaw.tables import LOSSES, write_table
+from mergelaw.tables import LOSSES, read_table, write_table
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,13 @@ class Score:
     item_nll_sum: list[float]
     item_n_tokens: list[int]
 
+    @classmethod
+    def of(cls, shard: EvalShard, item_nll_sum: Sequence[float]) -> "Score":
+        """Return the loss on a shard from the sums of its items."""
+        counts = shard.n_tokens
+        total = float(np.asarray(item_nll_sum, dtype=np.float64).sum())
+        return cls(shard.domain, total, int(counts.sum()), list(item_nll_sum), counts.tolist())
+
     @property
     def loss(self) -> float:
         """Nats per token."""
@@ -69,7 +78,7 @@ SCORES = {name: LOSSES[name] for name in Score.__dataclass_fields__}
 SCORES_KEY = ("domain",)
 
 
-def score_model(model: Any, text: EvalText, owner: str) -> list[Score]:
+def score_model(model: Any, text: EvalText, owner: str, room: Room | None = None) -> list[Score]:
     """Score a model on every domain of a text.
 
     Parameters
@@ -80,34 +89,53 @@ def score_model(model: Any, text: EvalText, owner: str) -> list[Score]:
         What is scored.
     owner : str
         What an error calls the model.
+    room : Room, optional
+        What fits into memory, where many models are scored: found out once.
 
     Raises
     ------
     CheckpointError
         If a loss is not finite.
+    DataError
+        If memory runs out on an item alone.
     """
-    scores = []
-    for shard, sums in text.by_domain(item_nll(model, text.batches, text.n_items)):
-        if not np.isfinite(sums).all():
-            raise CheckpointError(
-                f"{owner} has a loss that is not finite on domain {shard.domain!r}; "
-                "check its weights"
-            )
-        n_tokens = shard.n_tokens
-        scores.append(
-            Score(
-                shard.domain,
-                float(sums.sum()),
-                int(n_tokens.sum()),
-                sums.tolist(),
-                n_tokens.tolist(),
-            )
-        )
-    return scores
+    nll = item_nll(model, text.batches, text.n_items, room, text.item_source)
+    check_finite(model, text, range(text.n_items), nll, owner)
+    return [Score.of(shard, sums.tolist()) for shard, sums in text.by_domain(nll)]
+
+
+def check_finite(
+    model: Any, text: EvalText, items: Sequence[int], nll: NDArray[np.float64], owner: str
+) -> None:
+    """Refuse losses that are not finite: names domain and item, and where it begins.
+
+    Parameters
+    ----------
+    items : sequence of int
+        Numbers of the items in the text.
+    nll : float64 array, shape (items,)
+        Their summed losses.
+
+    Raises
+    ------
+    CheckpointError
+        If one is not finite.
+    """
+    bad = np.flatnonzero(~np.isfinite(nll))
+    if not bad.size:
+        return
+    first = int(items[bad[0]])
+    encoded = [item for shard in text.shards for item in shard.items]
+    domains = [shard.domain for shard in text.shards for _ in shard.items]
+    raise CheckpointError(
+        f"{owner} has a loss that is not finite on domain {domains[first]!r}: "
+        f"{bad.size} of {len(items)} items, the first {text.item_source(first)}; "
+        f"{fault(model, encoded[first])}; check its weights"
+    )
 
 
 def open_checkpoint(folder: Path, text: EvalText, dtype: str) -> Any:
-    """Load a checkpoint that is to be scored on a text.
+    """Load a checkpoint that is to be scored on a text, on the GPUs that are visible, or without.
 
     Raises
     ------
@@ -116,7 +144,7 @@ def open_checkpoint(folder: Path, text: EvalText, dtype: str) -> Any:
     DataError
         If the text was prepared with another tokenizer.
     """
-    model = load_model(folder, getattr(torch, dtype))
+    model = load_model(folder, getattr(torch, dtype), devices_for(folder, dtype))
     check_vocabulary(text, [folder], model)
     return model
 
@@ -148,13 +176,24 @@ def score_checkpoint(
         If a shard is missing or broken, a domain occurs twice, or a shard was prepared with
         another tokenizer than the checkpoint's.
     """
+    text = read_text(shard_paths, batch_tokens)
+    return score_model(open_checkpoint(folder, text, dtype), text, str(folder))
+
+
+def read_text(shard_paths: Sequence[Path], batch_tokens: int) -> EvalText:
+    """Read prepared shards, one of each domain, as one text.
+
+    Raises
+    ------
+    DataError
+        If a shard is missing or broken, or a domain occurs twice.
+    """
     shards = [read_shard(path) for path in shard_paths]
     counts = Counter(shard.domain for shard in shards)
     twice = [f"{n} shards of domain {name!r}" for name, n in counts.items() if n > 1]
     if twice:
         raise DataError(listing("every domain is scored once", twice))
-    text = EvalText.of(shards, batch_tokens)
-    return score_model(open_checkpoint(folder, text, dtype), text, str(folder))
+    return EvalText.of(shards, batch_tokens)
 
 
 def write_scores(path: Path, scores: Sequence[Score]) -> None:
@@ -167,3 +206,14 @@ def write_scores(path: Path, scores: Sequence[Score]) -> None:
     """
     frame = pl.DataFrame([score.row() for score in scores], schema=SCORES)
     write_table(path, frame, SCORES, SCORES_KEY, {"versions": json.dumps(versions())})
+
+
+def read_scores(path: Path) -> list[Score]:
+    """Read what `write_scores` wrote.
+
+    Raises
+    ------
+    TableError
+        If the table is missing, or has not the columns of `SCORES`.
+    """
+    return [Score(**row) for row in read_table(path, SCORES).iter_rows(named=True)]

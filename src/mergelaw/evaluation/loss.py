@@ -1,6 +1,6 @@
 """Exact token cross-entropy of a causal language model: sums and counts, divided by nobody here."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,13 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from mergelaw.data.encode import Encoded
-from mergelaw.errors import CheckpointError
-
-CHUNK_ROWS = 2048
-"""Scored positions whose logits are held at once."""
-
-LOGIT_SCALES = ("logit_scale", "logits_scaling", "output_multiplier")
-"""Config keys of models (Cohere, Granite, ...) whose logits are not the head's output alone."""
+from mergelaw.errors import DataError
+from mergelaw.evaluation.logits import Head, backbone
+from mergelaw.evaluation.memory import Room, is_out_of_memory
 
 
 @dataclass(frozen=True)
@@ -40,6 +36,23 @@ class Batch:
     positions: Tensor
     targets: Tensor
     items: Tensor
+
+    def halves(self) -> tuple["Batch", "Batch"]:
+        """Return the first and the last rows as two batches."""
+        half = len(self.input_ids) // 2
+        border = half * self.input_ids.shape[1]
+        return (
+            self._rows(slice(half), self.positions < border, 0),
+            self._rows(slice(half, None), self.positions >= border, border),
+        )
+
+    def _rows(self, rows: slice, scored: Tensor, start: int) -> "Batch":
+        return Batch(
+            self.input_ids[rows],
+            self.positions[scored] - start,
+            self.targets[scored],
+            self.items[scored],
+        )
 
 
 def make_batches(items: Sequence[Encoded], batch_tokens: int) -> tuple[Batch, ...]:
@@ -76,72 +89,101 @@ def _collate(items: Sequence[Encoded], group: Sequence[int]) -> Batch:
 
 
 @torch.inference_mode()
-def item_nll(model: Any, batches: Sequence[Batch], n_items: int) -> NDArray[np.float64]:
+def item_nll(
+    model: Any,
+    batches: Sequence[Batch],
+    n_items: int,
+    room: Room | None = None,
+    source: Callable[[int], str] = "item {}".format,
+) -> NDArray[np.float64]:
     """Return the summed negative log-likelihood of every item's scored tokens.
 
     Parameters
     ----------
     model : transformers causal language model
-        In evaluation mode; its backbone is `model.base_model`, its head the output embeddings.
+        In evaluation mode, on a CPU, one GPU or split over several.
     batches : sequence of Batch
         From `make_batches`.
     n_items : int
         Number of items in all batches.
+    room : Room, optional
+        What fits into memory, kept from call to call; by default found out anew.
+    source : callable
+        What an error calls an item, given its number.
 
     Returns
     -------
     float64 array, shape (n_items,)
         Nats. logsumexp is taken in float32 whatever the model's type; sums over tokens in float64.
+
+    Raises
+    ------
+    DataError
+        If memory runs out on an item alone. Batches of several are halved before that.
     """
+    room, head = room or Room(), Head.of(model)
     total = torch.zeros(n_items, dtype=torch.float64)
-    for batch in batches:
-        hidden = model.base_model(input_ids=batch.input_ids, use_cache=False).last_hidden_state
-        hidden = hidden.flatten(0, 1)[batch.positions]
-        nll = torch.cat(
-            [
-                token_nll(model, rows, targets)
-                for rows, targets in zip(
-                    torch.split(hidden, CHUNK_ROWS),
-                    torch.split(batch.targets, CHUNK_ROWS),
-                    strict=True,
-                )
-            ]
-        )
-        total.index_add_(0, batch.items.cpu(), nll.double().cpu())
+    waiting = list(reversed(batches))
+    while waiting:
+        batch = waiting.pop()
+        if not len(batch.items):
+            continue
+        items, length = batch.input_ids.shape
+        if items > 1 and items * length > room.tokens:
+            waiting += reversed(batch.halves())
+            continue
+        nll = _nll_or_none(model, head, batch)
+        if nll is not None:
+            room.fitted()
+            total.index_add_(0, batch.items, nll)
+        elif items > 1:
+            room.shrink(items, length)
+            waiting.append(batch)
+        else:
+            raise DataError(
+                f"memory runs out on {source(int(batch.items[0]))} alone ({length:,} tokens): "
+                "lower evaluation.max_length and prepare the text again, or give more memory"
+            )
     return total.numpy()
 
 
-def token_nll(model: Any, hidden: Tensor, targets: Tensor) -> Tensor:
-    """Return -log p(target) of each row, in float32.
+def _nll_or_none(model: Any, head: Head, batch: Batch) -> Tensor | None:
+    """Return -log p of a batch's scored tokens, float64 on the CPU; None if memory ran out."""
+    try:
+        return head.nll(*scored_states(model, head, batch)).double().cpu()
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+    return None  # outside of `except`: the error would hold on to the pass's memory
 
-    Parameters
-    ----------
-    hidden : tensor, shape (rows, hidden_size)
-    targets : int64 tensor, shape (rows,)
 
-    Raises
-    ------
-    CheckpointError
-        If the model does more to its logits than cap them (`final_logit_softcapping`).
+def scored_states(model: Any, head: Head, batch: Batch) -> tuple[Tensor, Tensor]:
+    """Return the hidden states that predict a batch's scored tokens, and these tokens.
+
+    Returns
+    -------
+    hidden : tensor, shape (scored, hidden_size)
+    targets : int64 tensor, shape (scored,)
+        Both where the head is.
     """
-    return torch.nn.functional.cross_entropy(_logits(model, hidden), targets, reduction="none")
+    ids = batch.input_ids.to(model.get_input_embeddings().weight.device)
+    hidden = backbone(model)(input_ids=ids, use_cache=False).last_hidden_state
+    hidden = hidden.flatten(0, 1)[batch.positions.to(hidden.device)]
+    return hidden.to(head.device), batch.targets.to(head.device)
 
 
-def _logits(model: Any, hidden: Tensor) -> Tensor:
-    """Apply the head, with what the model's own forward pass does to its output.
-
-    Raises
-    ------
-    CheckpointError
-        If the model scales its logits, which families do in different ways.
-    """
-    config = model.config.get_text_config()
-    scaled = [key for key in LOGIT_SCALES if getattr(config, key, None) not in (None, 1)]
-    if scaled:
-        raise CheckpointError(
-            f"models of type {config.model_type!r} scale their logits by {scaled[0]} = "
-            f"{getattr(config, scaled[0])}, which mergelaw does not do: they cannot be scored"
-        )
-    logits: Tensor = model.get_output_embeddings()(hidden).float()
-    cap = getattr(config, "final_logit_softcapping", None)  # Gemma
-    return logits if cap is None else cap * torch.tanh(logits / cap)
+@torch.inference_mode()
+def fault(model: Any, item: Encoded) -> str:
+    """Say where an item's loss stops being finite: in hidden states, in logits, or at a token."""
+    head = Head.of(model)
+    (batch,) = make_batches([item], 1)
+    hidden, _ = scored_states(model, head, batch)
+    for row in hidden[:, None]:
+        logits = head.logits(row)
+        if row.isnan().any() or row.isinf().any():
+            return "its hidden states hold NaN or infinity"
+        if logits.isnan().any():
+            return "its logits hold NaN"
+        if not logits.isfinite().all():
+            return "its logits hold infinity, and no NaN"
+    return "scored alone it is finite"

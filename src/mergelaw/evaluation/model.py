@@ -6,10 +6,12 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from transformers import AutoModelForCausalLM
+from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
 from mergelaw.errors import CheckpointError, listing
+from mergelaw.evaluation.devices import DeviceMap, visible_devices
+from mergelaw.evaluation.probe import check_scoring
 
 disable_progress_bar()  # mergelaw shows its own
 
@@ -20,11 +22,12 @@ SHOWN = 5
 """Tensors that an error names."""
 
 
-def load_model(folder: Path, dtype: torch.dtype) -> Any:
-    """Load a causal language model from a local folder, in evaluation mode.
+def load_model(folder: Path, dtype: torch.dtype, device_map: DeviceMap | None = None) -> Any:
+    """Load a causal language model from a local folder, in evaluation mode, fit to be scored.
 
     Only safetensors are read, no code of the folder's own is run, and every weight of the model
-    must be in the folder, and nothing else.
+    must be in the folder, and nothing else. A few tokens show whether its loss can be computed
+    (`check_scoring`).
 
     Parameters
     ----------
@@ -32,11 +35,14 @@ def load_model(folder: Path, dtype: torch.dtype) -> Any:
         The checkpoint.
     dtype : torch.dtype
         Type of the weights and of the forward pass.
+    device_map : DeviceMap, optional
+        Where the model is placed; the processor without it.
 
     Raises
     ------
     CheckpointError
-        If the folder holds no such checkpoint; says what is missing, too much or misshapen.
+        If the folder holds no such checkpoint; says what is missing, too much or misshapen. If
+        parts of it fit on no device, or its type cannot be scored.
     """
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder}: {_what_is_there(folder)}")
@@ -47,6 +53,7 @@ def load_model(folder: Path, dtype: torch.dtype) -> Any:
             trust_remote_code=False,
             use_safetensors=True,
             dtype=dtype,
+            device_map=device_map,
             ignore_mismatched_sizes=True,  # they are refused below, by name
             output_loading_info=True,
         )
@@ -59,7 +66,30 @@ def load_model(folder: Path, dtype: torch.dtype) -> Any:
         raise CheckpointError(
             listing(f"{folder}: the weights are not those of its model", problems)
         )
-    return model.eval()
+    _check_placed(model, folder)
+    check_scoring(model.eval(), folder)
+    return model
+
+
+def devices_for(folder: Path, dtype: str) -> DeviceMap | None:
+    """Return the placement of a checkpoint on what this process sees; reads no weights.
+
+    Raises
+    ------
+    CheckpointError
+        If there are GPUs and they are too small, or the folder holds no config of a model.
+    """
+    if not torch.cuda.is_available():
+        return None
+    try:
+        config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        with torch.device("meta"):
+            model = AutoModelForCausalLM.from_config(config)
+    except UNLOADABLE as error:
+        raise CheckpointError(
+            f"{folder}: cannot be loaded as a causal language model ({error})"
+        ) from error
+    return visible_devices(n_params(model)[0] * getattr(torch, dtype).itemsize)
 
 
 def n_params(model: Any) -> tuple[int, int]:
@@ -70,6 +100,19 @@ def n_params(model: Any) -> tuple[int, int]:
         for m in (model.get_input_embeddings(), model.get_output_embeddings())
     }
     return total, total - sum(embeddings.values())
+
+
+def _check_placed(model: Any, folder: Path) -> None:
+    """Refuse a model of which parts were left on disk or in another memory than their device's."""
+    placed = getattr(model, "hf_device_map", {})
+    left = [name for name, device in placed.items() if device == "disk"]
+    left += [name for name, weight in model.named_parameters() if weight.is_meta and not left]
+    if left:
+        shown = ", ".join(left[:SHOWN]) + (", ..." if len(left) > SHOWN else "")
+        raise CheckpointError(
+            f"{folder}: does not fit on the devices: {len(left)} of its parts were left out "
+            f"({shown}); use more or larger devices, or bfloat16"
+        )
 
 
 def _what_is_there(folder: Path) -> str:

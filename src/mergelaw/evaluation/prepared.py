@@ -5,7 +5,8 @@ from pathlib import Path
 import polars as pl
 
 from mergelaw.config import Study
-from mergelaw.data.tokenizer import load_tokenizer, vocabulary_digest
+from mergelaw.data.encode import Encoder
+from mergelaw.data.tokenizer import load_tokenizer
 from mergelaw.evaluation.shards import EvalShard, prepare_shard, read_shard, write_shard
 from mergelaw.paths import StudyPaths
 from mergelaw.provenance import provenance
@@ -14,12 +15,17 @@ from mergelaw.tables import ITEMS, SHARDS, SHARDS_KEY, read_table, write_table
 
 def write_shards(study: Study, paths: StudyPaths) -> Path:
     """Prepare the evaluation shard of every domain, and the table of what they hold."""
-    tokenizer = load_tokenizer(paths.tokenizer)
-    vocabulary = vocabulary_digest(tokenizer)
-    contents = []
+    settings = study.evaluation
+    encoder = Encoder(
+        load_tokenizer(paths.tokenizer),
+        settings.max_length,
+        settings.scored,
+        study.tokenizer.system,
+    )
+    keys, contents = encoder.keys(), []
     for domain in study.domain_names:
         items = read_table(paths.items(domain), ITEMS)
-        shard = prepare_shard(domain, items, tokenizer, study.evaluation, vocabulary)
+        shard = prepare_shard(domain, items, encoder, settings.tokens_per_domain, keys)
         write_shard(paths.shard(domain), shard)
         n_heldout = items.filter(split="heldout").height
         contents.append({"n_heldout": n_heldout, **shard.contents()})

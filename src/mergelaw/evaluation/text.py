@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
-from mergelaw.data.tokenizer import vocabulary_digest
+from mergelaw.data.digests import vocabulary_digest
 from mergelaw.errors import DataError, listing
 from mergelaw.evaluation.loss import Batch, make_batches
 from mergelaw.evaluation.shards import EvalShard
@@ -38,9 +38,23 @@ class EvalText:
             yield shard, nll[start : start + len(shard.items)]
             start += len(shard.items)
 
+    def item_source(self, index: int) -> str:
+        """Name an item by its number in its domain's shard and the place where it was read.
+
+        Parameters
+        ----------
+        index : int
+            Number of the item among those of all domains, as in the batches.
+        """
+        for shard in self.shards:
+            if index < len(shard.items):
+                return f"item {index} of domain {shard.domain!r} ({shard.sources[index]})"
+            index -= len(shard.items)
+        raise IndexError(index)
+
 
 def check_vocabulary(text: EvalText, folders: Sequence[Path], model: Any) -> None:
-    """Refuse text that was prepared with another tokenizer than the checkpoints'.
+    """Refuse text that was not prepared for these checkpoints.
 
     Parameters
     ----------
@@ -54,19 +68,62 @@ def check_vocabulary(text: EvalText, folders: Sequence[Path], model: Any) -> Non
     Raises
     ------
     DataError
-        If a tokenizer has another vocabulary, or the text has a token without an embedding.
+        If a tokenizer has another vocabulary, the text has a token without an embedding, or an item
+        is longer than the model's context; all are listed.
     """
-    known = {shard.vocabulary for shard in text.shards}
     problems = [
-        f"{file}: has another vocabulary"
-        for file in (folder / "tokenizer.json" for folder in folders)
-        if file.exists() and {vocabulary_digest(Tokenizer.from_file(str(file)))} != known
+        *_other_vocabularies(text, folders),
+        *_unknown_tokens(text, model),
+        *_too_long(text, model),
     ]
-    largest = max(int(batch.input_ids.max()) for batch in text.batches)
+    if problems:
+        raise DataError(listing("the evaluation text does not fit these checkpoints", problems))
+
+
+def _other_vocabularies(text: EvalText, folders: Sequence[Path]) -> Iterator[str]:
+    known = {shard.vocabulary for shard in text.shards}
+    marks = {pair for shard in text.shards for pair in shard.marks.items()}
+    found: dict[bytes, bool] = {}  # by content: the files of a pool are mostly the same, and large
+    for file in (folder / "tokenizer.json" for folder in folders):
+        if not file.exists():
+            continue
+        content = file.read_bytes()
+        if content not in found:
+            other = _tokenizer(file, content)
+            same = all(other.id_to_token(place) == token for place, token in marks)
+            found[content] = same and {vocabulary_digest(other)} == known
+        if not found[content]:
+            yield (
+                f"{file}: has another vocabulary than the tokenizer that the text was prepared "
+                "with (tokenizer.path): losses in nats per token do not compare"
+            )
+
+
+def _tokenizer(file: Path, content: bytes) -> Tokenizer:
+    try:
+        return Tokenizer.from_buffer(content)
+    except Exception as error:  # the library raises bare exceptions
+        raise DataError(
+            f"{file}: is not a tokenizer ({error}); copy it from the model's source again"
+        ) from error
+
+
+def _unknown_tokens(text: EvalText, model: Any) -> Iterator[str]:
+    largest = max(int(item.input_ids.max()) for shard in text.shards for item in shard.items)
     n_embeddings = model.get_input_embeddings().num_embeddings
     if largest >= n_embeddings:
-        problems.append(f"the text has token {largest}, the model {n_embeddings} embeddings")
-    if problems:
-        raise DataError(
-            listing("the evaluation text was prepared with another tokenizer", problems)
+        yield f"the text has token {largest}, the model {n_embeddings} embeddings"
+
+
+def _too_long(text: EvalText, model: Any) -> Iterator[str]:
+    """Name the longest item if it has no place in the model's context, where that is limited."""
+    context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
+    items = [item for shard in text.shards for item in shard.items]
+    longest = max(range(len(items)), key=lambda index: len(items[index].input_ids))
+    length = len(items[longest].input_ids)
+    if context is not None and length > context:
+        yield (
+            f"{text.item_source(longest)} has {length} tokens, the model's context "
+            f"(max_position_embeddings) {context}: prepare the text with "
+            f"evaluation.max_length = {context} or less"
         )
