@@ -193,7 +193,7 @@ def test_a_new_given_expert_leaves_full_chunks():
                 | {
                     "architecture": None,
                     "base": "/base",
-                    "experts": {e["name"]: "/x" for e in STUDY["experts"]},
+                    "experts": {e["name"]: f"/{e['name']}" for e in STUDY["experts"]},
                 }
             ],
         ),
@@ -201,7 +201,7 @@ def test_a_new_given_expert_leaves_full_chunks():
         ("experts", [{"name": e["name"]} for e in STUDY["experts"]]),
     ]
     raw = study_dict(*given)
-    grown = study_dict(*given, ("sizes.0.experts.more", "/x"), ("experts.3", {"name": "more"}))
+    grown = study_dict(*given, ("sizes.0.experts.more", "/more"), ("experts.3", {"name": "more"}))
     from mergelaw.config import parse_study
 
     before, after = fingerprints(parse_study(raw)), fingerprints(parse_study(grown))

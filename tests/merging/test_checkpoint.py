@@ -27,6 +27,7 @@ from mergelaw.merging.digests import weights_digest
 from mergelaw.merging.methods import recipe
 from mergelaw.merging.task_vectors import TaskVectors
 from tests.helpers import edit_weights, save_weights, tiny_model
+from tests.merging.in_memory import merge_into
 
 POOL = ("algebra", "biology", "code")
 
@@ -102,7 +103,7 @@ def test_the_streamed_merge_has_the_bits_of_the_one_in_memory(
     flat = torch.empty_like(
         vectors.base, dtype=torch.float32 if dtype == "float32" else torch.bfloat16
     )
-    vectors.sparsified(steps).merge_into(flat, experts, steps, torch.float32)
+    merge_into(flat, vectors, experts, steps, torch.float32)
     found = load_all(tmp_path / "out")
     assert found.keys() == {segment.name for segment in vectors.segments}
     for segment in vectors.segments:

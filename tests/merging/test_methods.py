@@ -15,6 +15,7 @@ from mergelaw.merging.operators import random_uint16
 from mergelaw.merging.task_vectors import TaskVectors
 from tests.helpers import save_weights
 from tests.merging import oracles
+from tests.merging.in_memory import merge_into, sparsified
 
 SHAPES = {"embed": (40, 16), "layer.0.mlp": (16, 30), "layer.0.norm": (16,), "odd": (7, 3)}
 POOL = ("code", "algebra", "biology")
@@ -55,12 +56,12 @@ def weights(vectors, *experts):
 def merged(vectors, entry, experts, seed="0/0", accumulate=torch.float32, dtype=torch.float32):
     steps = recipe(entry, seed)
     out = torch.full_like(vectors.base, float("nan"), dtype=dtype)
-    vectors.sparsified(steps).merge_into(out, experts, steps, accumulate)
+    merge_into(out, vectors, experts, steps, accumulate)
     return out
 
 
 def psi(vectors, entry, expert, seed="0/0"):
-    return vectors.sparsified(recipe(entry, seed)).deltas[expert]
+    return sparsified(vectors, recipe(entry, seed)).deltas[expert]
 
 
 ONE = [

@@ -20,6 +20,7 @@ from mergelaw.merging.stream import Merge
 from mergelaw.merging.task_vectors import TaskVectors
 from tests.helpers import save_weights
 from tests.merging import oracles
+from tests.merging.in_memory import merge_into
 
 POOL = ("algebra", "biology", "code")
 SHAPES = {
@@ -146,7 +147,7 @@ def merged(world: World, entry, experts=POOL) -> np.ndarray:
     """The merge as a sweep makes it."""
     steps = recipe(entry, SEED)
     out = torch.full_like(world.vectors.base, float("nan"))
-    world.vectors.sparsified(steps).merge_into(out, experts, steps, torch.float32)
+    merge_into(out, world.vectors, experts, steps, torch.float32)
     return out.numpy()
 
 

@@ -7,7 +7,6 @@ import os
 import signal
 import time
 import warnings
-from pathlib import Path
 
 import numpy as np
 import polars as pl
@@ -22,14 +21,14 @@ from mergelaw.checkpoints import journal
 from mergelaw.checkpoints.store import TensorStore
 from mergelaw.checkpoints.writer import CheckpointWriter
 from mergelaw.config.methods import METHODS
+from mergelaw.costs.memory import HOLDINGS, Holding
 from mergelaw.errors import CheckpointError, ConfigError
-from mergelaw.merging.checkpoint import ACCUMULATE
 from mergelaw.merging.methods import recipe
 from mergelaw.merging.stage import write_cell, write_pool_statistics
 from mergelaw.merging.task_vectors import TaskVectors
 from mergelaw.paths import StudyPaths
 from mergelaw.provenance import fingerprint
-from mergelaw.sweep.live import LiveModel
+from mergelaw.sweep.engine import Engine
 from mergelaw.tables import (
     ALL_TENSORS,
     MERGED_TENSORS,
@@ -85,15 +84,13 @@ def bfloat16_models(tmp_path_factory, tokenizer):
     return write_models(tmp_path_factory.mktemp("models16"), tokenizer, torch.bfloat16)
 
 
-def scored_weights(study, method: str, name: str) -> torch.Tensor:
+def scored_weights(study, method: str, name: str, holding: Holding | None = None) -> torch.Tensor:
     """Return what lies in the sweep's live model when it scores a cell."""
     size, found = study.size("own"), cell(study, "own", method, name)
-    vectors = TaskVectors.load(size.base, {e: size.experts[e] for e in EXPERTS})
-    live = LiveModel(Path(size.base), vectors, getattr(torch, study.dtype))
-    steps = recipe(study.method(method), f"{study.seed}/{found.mask_seed}")
-    updates = vectors.sparsified(steps)
-    updates.merge_into(live.buffer, found.subset.experts, steps, ACCUMULATE[study.accumulate])
-    return live.buffer
+    with Engine.open(study, size.base, {e: size.experts[e] for e in EXPERTS}, holding) as engine:
+        engine.use(recipe(study.method(method), f"{study.seed}/{found.mask_seed}"))
+        engine.merge(found.subset.experts)
+        return engine.live.weights
 
 
 def written(study, paths, method: str, name: str) -> torch.Tensor:
@@ -118,7 +115,9 @@ def test_a_checkpoint_is_what_the_sweep_scores(
     study = study_with(folder, label, dtype=dtype, accumulate=accumulate, seed=3)
     found = written(study, StudyPaths(tmp_path), label, most_of(label))
     assert found.dtype == getattr(torch, dtype)
-    assert torch.equal(bits(found), bits(scored_weights(study, label, most_of(label))))
+    for holding in HOLDINGS:
+        scored = scored_weights(study, label, most_of(label), holding)
+        assert torch.equal(bits(found), bits(scored)), holding
     base = load_file(folder / "base" / "model.safetensors")
     flat = torch.cat([base[name].flatten() for name in sorted(base)])
     assert (found != flat.to(found.dtype)).float().mean() > 0.05

@@ -17,11 +17,11 @@ from mergelaw.design import BASE
 from mergelaw.merging.carry import carry
 from mergelaw.merging.copies import entry_blocks, verify_copies
 from mergelaw.merging.digests import weights_digest
-from mergelaw.merging.pool import BLOCK, SPAN, Place, StreamedPool, segments
+from mergelaw.merging.disk_pool import pool_of
+from mergelaw.merging.pool import BLOCK, SPAN, Place
 from mergelaw.merging.record import write_record, write_statistics
 from mergelaw.merging.statistics import Sums, by_tensor
 from mergelaw.merging.stream import Merge
-from mergelaw.merging.workers import cores
 from mergelaw.preflight.members import entries
 from mergelaw.preflight.report import Preflight, out_dtype, preflight
 from mergelaw.progress import progress
@@ -92,7 +92,7 @@ def merge_checkpoints(
     inputs |= {name: weights_digest(model) for name, model in sorted(checked.experts.items())}
     identity = recipe_identity(recipe, inputs, accumulate)
     metadata = {"mergelaw_recipe": identity, "mergelaw_inputs": json.dumps(inputs)}
-    work = digest([identity, streaming.statistics, SPAN, BLOCK, _files(checked)])
+    work = digest([identity, streaming.statistics, SPAN, BLOCK, file_states(checked)])
     with BlockReader(streaming.io) as reader:
         verify_copies(checked, reader)
         with CheckpointWriter(
@@ -128,7 +128,7 @@ def _checked(recipe: MergeRecipe, out: Path) -> Preflight:
     return checked
 
 
-def _files(checked: Preflight) -> list[list[int]]:
+def file_states(checked: Preflight) -> list[list[int]]:
     """Return what changes when an input's file is changed: unfinished work then begins anew."""
     models = (checked.base, *(model for _, model in sorted(checked.experts.items())))
     paths = [path for model in models for path in sorted({e.path for e in entries(model)})]
@@ -155,12 +155,6 @@ def recipe_identity(recipe: MergeRecipe, inputs: Mapping[str, str], accumulate: 
     return digest([settings, dict(inputs), accumulate, STAGE_VERSION["merge"]])
 
 
-def streamed_pool(checked: Preflight, reader: BlockReader, n_workers: int) -> StreamedPool:
-    """Return the pool of checked models on disk."""
-    parts = segments({name: checked.base.shapes[name] for name in checked.tensors})
-    return StreamedPool(checked.base, checked.experts, parts, reader, n_workers or cores())
-
-
 def _planned(
     recipe: MergeRecipe,
     checked: Preflight,
@@ -173,7 +167,7 @@ def _planned(
         for name in checked.tensors
     }
     return Merge.plan(
-        streamed_pool(checked, reader, streaming.n_workers),
+        pool_of(checked, reader, streaming.n_workers),
         checked.experts,
         recipe.method,
         f"{recipe.seed}/{recipe.mask_seed}",

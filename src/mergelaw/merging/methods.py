@@ -62,6 +62,8 @@ class Recipe:
         Whether psi must see whole rows of a tensor.
     by_tensor : bool
         Whether the combination differs from tensor to tensor.
+    mean : Scaled, optional
+        The combination's parameters, where it is a weighted mean.
     """
 
     sparsify: Callable[[Pool, str], Psi]
@@ -69,6 +71,7 @@ class Recipe:
     sparse: bool = False
     whole_rows: bool = False
     by_tensor: bool = False
+    mean: Scaled | None = None
 
     def planned(self, pool: Pool, experts: Sequence[str]) -> Join:
         """Return the combination of a subset; without experts nothing is added to the base."""
@@ -110,7 +113,7 @@ def merged_delta(
 
 def average(p: Weighted, seed: str) -> Recipe:
     """Weighted mean of the task vectors (Wortsman et al., arXiv 2203.05482)."""
-    return Recipe(unchanged, partial(averaged, Scaled(weight=p.weight)))
+    return _mean(unchanged, Scaled(weight=p.weight))
 
 
 def task_arithmetic(p: Scaled, seed: str) -> Recipe:
@@ -118,7 +121,7 @@ def task_arithmetic(p: Scaled, seed: str) -> Recipe:
 
     With equal weights it is c / k times the sum (Wang et al., arXiv 2509.24244, Table 1).
     """
-    return Recipe(unchanged, partial(averaged, p))
+    return _mean(unchanged, p)
 
 
 def ties(p: TiesParameters, seed: str) -> Recipe:
@@ -128,7 +131,7 @@ def ties(p: TiesParameters, seed: str) -> Recipe:
 
 def dare(p: DareParameters, seed: str) -> Recipe:
     """Drop and rescale, then c times the mean (Yu et al., arXiv 2311.03099)."""
-    return Recipe(partial(dropped, p, seed), partial(averaged, p), sparse=True)
+    return _mean(partial(dropped, p, seed), p, sparse=True)
 
 
 def dare_ties(p: DareTiesParameters, seed: str) -> Recipe:
@@ -141,7 +144,7 @@ def breadcrumbs(p: BreadcrumbsParameters, seed: str) -> Recipe:
 
     Source: Davari and Belilovsky, "Model Breadcrumbs", arXiv 2312.06795.
     """
-    return Recipe(partial(banded, p), partial(averaged, p), sparse=True)
+    return _mean(partial(banded, p), p, sparse=True)
 
 
 def breadcrumbs_ties(p: BreadcrumbsTiesParameters, seed: str) -> Recipe:
@@ -157,7 +160,7 @@ def della(p: DellaParameters, seed: str) -> Recipe:
 
 def della_linear(p: DellaLinearParameters, seed: str) -> Recipe:
     """MagPrune, then c times the mean (Deep et al., arXiv 2406.11617)."""
-    return Recipe(partial(pruned, p, seed), partial(averaged, p), sparse=True, whole_rows=True)
+    return _mean(partial(pruned, p, seed), p, sparse=True, whole_rows=True)
 
 
 def model_stock(p: ModelStockParameters, seed: str) -> Recipe:
@@ -217,6 +220,10 @@ RECIPES: Mapping[str, Callable[[Any, str], Recipe]] = {
     )
 }
 """The recipe of each method, by its name in the config."""
+
+
+def _mean(psi: Callable[[Pool, str], Psi], p: Scaled, **flags: bool) -> Recipe:
+    return Recipe(psi, partial(averaged, p), mean=p, **flags)
 
 
 def _by_angles(

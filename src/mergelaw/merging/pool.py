@@ -5,14 +5,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-import torch
 from torch import Tensor
 
-from mergelaw.checkpoints.headers import Entry
-from mergelaw.checkpoints.lora import LoraAdapter
-from mergelaw.checkpoints.low_rank import LowRankDeltas
-from mergelaw.checkpoints.reading import BlockReader
-from mergelaw.checkpoints.store import TensorStore
 from mergelaw.design import BASE
 from mergelaw.errors import CheckpointError
 
@@ -90,9 +84,9 @@ def spans(parts: Sequence[Segment], whole_rows: bool = False) -> list[Place]:
     return [place for part in parts for place in whole(part).cut(_length(part, SPAN, whole_rows))]
 
 
-def blocks(place: Place, whole_rows: bool = False) -> Iterator[Place]:
-    """Yield the blocks of a span."""
-    yield from place.cut(_length(place.segment, BLOCK, whole_rows))
+def blocks(place: Place, whole_rows: bool = False, most: int = BLOCK) -> Iterator[Place]:
+    """Yield the blocks of a span, of at most `most` entries or one row."""
+    yield from place.cut(_length(place.segment, most, whole_rows))
 
 
 def whole(segment: Segment) -> Place:
@@ -141,74 +135,15 @@ def not_finite(pool: Pool, experts: Sequence[str], tensor: str) -> CheckpointErr
         base, rows = pool.read(block, experts)
         for expert, row in zip((BASE, *experts), [base, *rows], strict=True):
             if not row.isfinite().all():
-                return CheckpointError(
-                    f"{pool.origin(expert, tensor)}: {tensor} has a NaN or infinite entry; "
-                    "train or download it again"
-                )
+                return not_finite_error(pool.origin(expert, tensor), tensor)
     return None
 
 
-class StreamedPool:
-    """A pool on disk: every read takes entries from files into a buffer that is used again.
-
-    Parameters
-    ----------
-    base : TensorStore
-    experts : mapping of str to TensorStore or LoraAdapter
-        Adapters are bound to the base.
-    parts : tuple of Segment
-        The tensors that are merged.
-    reader : BlockReader
-        Reads the files.
-    n_workers : int
-        Processes that share a pass.
-    """
-
-    def __init__(
-        self,
-        base: TensorStore,
-        experts: Mapping[str, TensorStore | LoraAdapter],
-        parts: tuple[Segment, ...],
-        reader: BlockReader,
-        n_workers: int,
-    ) -> None:
-        self.segments, self.n_workers = parts, n_workers
-        self._base, self._reader = base.entries, reader
-        self._entries = {name: _whole_tensors(expert) for name, expert in experts.items()}
-        self._updates = {
-            name: LowRankDeltas(expert.updates)
-            for name, expert in experts.items()
-            if isinstance(expert, LoraAdapter)
-        }
-        self._raw = torch.empty(0, dtype=torch.uint8)
-
-    def read(self, place: Place, experts: Sequence[str]) -> tuple[Tensor, Iterator[Tensor]]:
-        """Return the base and, one by one, the experts' task vectors at a place, shape (n,)."""
-        base = self._load(self._base[place.tensor], place)
-        return base, (self._delta(place, expert, base) for expert in experts)
-
-    def _delta(self, place: Place, expert: str, base: Tensor) -> Tensor:
-        entry, update = self._entries[expert].get(place.tensor), self._updates.get(expert)
-        delta = torch.zeros_like(base) if entry is None else self._load(entry, place).sub_(base)
-        if update is not None:
-            delta.add_(update.delta(place.tensor, place.start, place.stop))
-        return delta
-
-    def origin(self, expert: str, tensor: str) -> str:
-        """Return the file of a tensor of an expert, or of `base`."""
-        entries = self._base if expert == BASE else self._entries[expert]
-        return str((entries.get(tensor) or self._base[tensor]).path)
-
-    def _load(self, entry: Entry, place: Place) -> Tensor:
-        """Return entries as float32 in memory of their own."""
-        if self._raw.numel() < 8 * place.n:
-            self._raw = torch.empty(8 * place.n, dtype=torch.uint8)
-        stored = self._reader.read(entry, place.start, place.stop, self._raw)
-        return stored.to(torch.float32, copy=True)
-
-
-def _whole_tensors(expert: TensorStore | LoraAdapter) -> Mapping[str, Entry]:
-    return expert.entries if isinstance(expert, TensorStore) else expert.replacements
+def not_finite_error(origin: str, tensor: str) -> CheckpointError:
+    """Return the error that says whose tensor has a NaN or infinite entry."""
+    return CheckpointError(
+        f"{origin}: {tensor} has a NaN or infinite entry; train or download it again"
+    )
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,9 @@ from mergelaw.config.method_checks import takes
 from mergelaw.config.recipe import MergeRecipe
 from mergelaw.costs import cost_report
 from mergelaw.errors import ConfigError
-from mergelaw.merging.checkpoint import ACCUMULATE, Streaming, merge_checkpoints, streamed_pool
+from mergelaw.merging.checkpoint import ACCUMULATE, Streaming, merge_checkpoints
 from mergelaw.merging.copies import verify_copies
-from mergelaw.merging.pool import StreamedPool
+from mergelaw.merging.disk_pool import StreamedPool, pool_of
 from mergelaw.merging.statistics import by_tensor, merged_table, task_vector_table
 from mergelaw.merging.stream import Merge
 from mergelaw.paths import StudyPaths
@@ -99,7 +99,7 @@ def write_pool_statistics(study: Study, paths: StudyPaths, size: str) -> Path:
         )
         checked.raise_problems()
         verify_copies(checked, reader)
-        pool = streamed_pool(checked, reader, torch.get_num_threads())
+        pool = pool_of(checked, reader, torch.get_num_threads())
         tables = [
             _statistics(study, size, label, recipe, checked, pool)
             for label, recipe in recipes.items()

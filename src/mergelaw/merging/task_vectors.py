@@ -1,28 +1,23 @@
 """Base and task vectors of a pool, held in memory as flat float32 vectors."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-from mergelaw.checkpoints.hub import Ref
 from mergelaw.checkpoints.reading import BlockReader
 from mergelaw.design import BASE
+from mergelaw.hub import Ref
 from mergelaw.merging.copies import verify_copies
-from mergelaw.merging.methods import Recipe, merged_delta
-from mergelaw.merging.pool import (
-    Place,
-    Pool,
-    Segment,
-    StreamedPool,
-    blocks,
-    not_finite,
-    segments,
-    whole,
-)
+from mergelaw.merging.disk_pool import pool_of
+from mergelaw.merging.methods import Recipe
+from mergelaw.merging.pool import Place, Pool, Segment, blocks, not_finite, whole
 from mergelaw.preflight.findings import Lineage
 from mergelaw.preflight.report import preflight
+
+LARGE = 2**24
+"""Entries of a model from which passes over it repay the start of processes."""
 
 
 @dataclass(frozen=True)
@@ -36,6 +31,8 @@ class TaskVectors:
     base : float32 tensor, shape (n_params,)
     deltas : mapping of str to float32 tensor, shape (n_params,)
         Task vectors by expert.
+    n_workers : int
+        Processes that passes over the pool are shared between.
     """
 
     segments: tuple[Segment, ...]
@@ -57,16 +54,15 @@ class TaskVectors:
         """
         checked = preflight(base, experts, lineage=lineage)
         checked.raise_problems()
-        parts = segments({name: checked.base.shapes[name] for name in checked.tensors})
         with BlockReader() as reader:
             verify_copies(checked, reader)
-            pool = StreamedPool(checked.base, checked.experts, parts, reader, n_workers=1)
-            return cls.of(pool, list(experts))
+            return cls.of(pool_of(checked, reader), list(experts))
 
     @classmethod
     def of(cls, pool: Pool, experts: Sequence[str]) -> "TaskVectors":
         """Read all of a pool into memory."""
         n = pool.segments[-1].span.stop if pool.segments else 0
+        n_workers = pool.n_workers if n >= LARGE else 1
         flat = {name: torch.empty(n) for name in (BASE, *experts)}
         for part in pool.segments:
             for block in blocks(whole(part)):
@@ -78,7 +74,7 @@ class TaskVectors:
                 error = not_finite(pool, experts, part.name)
                 if error is not None:
                     raise error
-        return cls(pool.segments, flat.pop(BASE), flat)
+        return cls(pool.segments, flat.pop(BASE), flat, n_workers)
 
     def read(self, place: Place, experts: Sequence[str]) -> tuple[Tensor, Iterator[Tensor]]:
         """Return the base and, one by one, the experts' task vectors at a place, shape (n,)."""
@@ -88,38 +84,15 @@ class TaskVectors:
         """Return whose a tensor is, for messages."""
         return "the base" if expert == BASE else f"expert {expert!r}"
 
-    def sparsified(self, steps: Recipe) -> "TaskVectors":
-        """Return the task vectors after a recipe's psi."""
-        if not steps.sparse:
-            return self
-        updates = {expert: torch.empty_like(self.base) for expert in self.deltas}
-        for expert, update in updates.items():
+    def sparsify(self, steps: Recipe) -> None:
+        """Put the task vectors through a recipe's psi, in place."""
+        for expert, delta in self.deltas.items() if steps.sparse else ():
             psi = steps.sparsify(self, expert)
             for part in self.segments:
                 for block in blocks(whole(part), steps.whole_rows):
-                    update[block.flat] = psi(self.deltas[expert][block.flat], block)
-        return replace(self, deltas=updates)
+                    delta[block.flat] = psi(delta[block.flat], block)
 
-    def merge_into(
-        self, out: Tensor, experts: Sequence[str], steps: Recipe, accumulate: torch.dtype
-    ) -> None:
-        """Write the merge of some experts to `out`, rounded once to its type.
-
-        Parameters
-        ----------
-        out : tensor, shape (n_params,)
-            Overwritten.
-        experts : sequence of str
-            In the order of summation; the base without any.
-        steps : Recipe
-            The recipe whose psi the task vectors have gone through.
-        accumulate : torch.dtype
-            Type of the sum over experts.
-        """
-        join = steps.planned(self, experts)
-        parts = self.segments if steps.by_tensor else (Segment("", 0, tuple(self.base.shape)),)
-        for part in parts:
-            for block in blocks(whole(part)):
-                base, rows = self.read(block, experts)
-                delta = merged_delta(base, rows, join, block, accumulate)
-                out[block.flat] = base + delta
+    @property
+    def flat(self) -> Segment:
+        """All tensors as one, which small models are merged faster as."""
+        return Segment("", 0, tuple(self.base.shape))

@@ -1,0 +1,202 @@
+"""One model whose weights are, in turn, the merges of one pool."""
+
+import sys
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mergelaw.checkpoints.reading import TORCH_DTYPE, BlockReader
+from mergelaw.config import Study
+from mergelaw.costs.memory import Holding, available_bytes, choose_holding, other_bytes
+from mergelaw.design import Subset
+from mergelaw.evaluation.checkpoint import Score, score_model
+from mergelaw.evaluation.devices import DeviceMap, device_names, visible_devices
+from mergelaw.evaluation.memory import Room
+from mergelaw.evaluation.text import EvalText
+from mergelaw.hub import Ref
+from mergelaw.merging.checkpoint import ACCUMULATE, file_states
+from mergelaw.merging.copies import verify_copies
+from mergelaw.merging.digests import weights_digest
+from mergelaw.merging.disk_pool import pool_of
+from mergelaw.merging.in_memory import Merger, RunningMerger, hold
+from mergelaw.merging.methods import Recipe
+from mergelaw.preflight.report import Preflight, preflight
+from mergelaw.sweep.live import LiveModel
+
+MARGIN = 0.9
+"""Share of the free memory that is counted on."""
+
+
+class Engine:
+    """Merges of one pool, made on the processor by the merge engine's arithmetic, and a model.
+
+    Weights therefore do not depend on the device; on a GPU the next merge is made while one is
+    scored. Base and experts are held once, in the fastest way that fits the memory.
+
+    Parameters
+    ----------
+    study : Study
+        Its types, arithmetic and `sweep` decide the weights.
+    checked : Preflight
+        Base and experts, without problems.
+    reader : BlockReader
+        Reads their files.
+    holding : Holding, optional
+        How base and experts are held; chosen from the free memory without it.
+    device_map : DeviceMap, optional
+        Where the model is placed; the processor without it.
+
+    Attributes
+    ----------
+    checked : Preflight
+    live : LiveModel
+        The model, and the vector that merges are written to.
+    holding : Holding
+    """
+
+    def __init__(
+        self,
+        study: Study,
+        checked: Preflight,
+        reader: BlockReader,
+        holding: Holding | None = None,
+        device_map: DeviceMap | None = None,
+    ) -> None:
+        self.checked = checked
+        self.holding = holding or holding_of(study, checked)
+        self._accumulate = ACCUMULATE[study.accumulate]
+        self._incremental = study.sweep.incremental
+        self._pool = pool_of(checked, reader, held=self.holding == "stored")
+        self._merger: Merger | None = None
+        self._room = Room()
+        self._seconds = {"merge_seconds": 0.0, "score_seconds": 0.0}
+        dtype = getattr(torch, study.dtype)
+        self.live = LiveModel(checked.base.folder, self._pool.segments, dtype, device_map)
+
+    @classmethod
+    @contextmanager
+    def open(
+        cls, study: Study, base: Ref, experts: Mapping[str, Ref], holding: Holding | None = None
+    ) -> Iterator["Engine"]:
+        """Check base and experts, and hold them until the block ends.
+
+        Raises
+        ------
+        CheckpointError
+            If experts do not match the base (all problems are listed), or cannot be read.
+        """
+        checked = preflight(base, experts, lineage=study.lineage.check)
+        checked.raise_problems()
+        for note in checked.notes:
+            print(f"note: {note}", file=sys.stderr)
+        devices = visible_devices(n_entries(checked) * getattr(torch, study.dtype).itemsize)
+        with BlockReader() as reader:
+            verify_copies(checked, reader)
+            yield cls(study, checked, reader, holding, devices)
+
+    @property
+    def model(self) -> Any:
+        """The model, in evaluation mode."""
+        return self.live.model
+
+    @property
+    def folders(self) -> list[Path]:
+        """Folders of the base and the experts."""
+        return [self.checked.base.folder, *(m.folder for m in self.checked.experts.values())]
+
+    @property
+    def identity(self) -> list[object]:
+        """What changes when a checkpoint does."""
+        weights = [weights_digest(model) for model in self.checked.experts.values()]
+        return [weights_digest(self.checked.base), weights, file_states(self.checked)]
+
+    @property
+    def provenance(self) -> dict[str, str]:
+        """What a table says of merges that are not summed anew."""
+        if not isinstance(self._merger, RunningMerger):
+            return {}
+        return {"incremental": "float32 running sum, from zero at the beginning of the chunk"}
+
+    def costs(self) -> dict[str, Any]:
+        """Return what a cost.json tells of the engine."""
+        return {"holding": self.holding, "device": device_names(self.model), **self._seconds}
+
+    def use(self, steps: Recipe, before: Iterable[Subset] = ()) -> None:
+        """Take a recipe, and make the merges that go before where later ones hang on them.
+
+        psi is planned here, and also applied where base and experts are held as float32.
+        """
+        self._merger = None  # its memory is free before the next one's is taken
+        with self._timing("merge_seconds"):
+            exact = hold(
+                self._pool, list(self.checked.experts), steps, self._accumulate, self.holding
+            )
+            self._merger = exact
+            if self._incremental and steps.mean is not None:
+                self._merger = RunningMerger(exact, steps.mean)
+                for subset in before:
+                    self._merger.merge_into(self.live.weights, subset.experts)
+
+    def merge(self, experts: Sequence[str]) -> None:
+        """Write the merge of some experts, sorted, to the live weights."""
+        if self._merger is None:
+            raise RuntimeError("no recipe is in use: call use()")
+        with self._timing("merge_seconds"):
+            self._merger.merge_into(self.live.weights, experts)
+
+    def merged(self, subsets: Sequence[Subset]) -> Iterator[Subset]:
+        """Yield each subset when the model holds its merge.
+
+        Where the model is on another device, the next merge is made in the meantime.
+        """
+        with ThreadPoolExecutor(1) as beside:
+            coming: Future[None] | None = None
+            for index, subset in enumerate(subsets):
+                if coming is None:
+                    self.merge(subset.experts)
+                else:
+                    coming.result()
+                self.live.show()
+                following = subsets[index + 1 : index + 2] if self.live.staged else ()
+                coming = beside.submit(self.merge, following[0].experts) if following else None
+                yield subset
+
+    def score(self, text: EvalText, owner: str) -> list[Score]:
+        """Score the model on a text; see `mergelaw.evaluation.checkpoint.score_model`."""
+        with self._timing("score_seconds"):
+            return score_model(self.model, text, owner, room=self._room)
+
+    @contextmanager
+    def _timing(self, name: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self._seconds[name] += time.perf_counter() - start
+
+
+def holding_of(study: Study, checked: Preflight) -> Holding:
+    """Return the fastest way of holding base and experts that the free memory allows."""
+    n = n_entries(checked)
+    stored = sum(
+        checked.base.entries[name].n * TORCH_DTYPE[checked.base.entries[name].dtype].itemsize
+        for name in checked.tensors
+    )
+    beside = other_bytes(
+        n, getattr(torch, study.dtype).itemsize, incremental=study.sweep.incremental
+    )
+    return choose_holding(
+        n,
+        len(checked.experts),
+        stored / n,
+        other_bytes=beside,
+        available_bytes=int(MARGIN * available_bytes()),
+    )
+
+
+def n_entries(checked: Preflight) -> int:
+    """Return the number of entries that are merged."""
+    return sum(checked.base.entries[name].n for name in checked.tensors)

@@ -1,0 +1,92 @@
+"""What a chunk has scored so far: kept beside its outputs, so that a killed job goes on."""
+
+import contextlib
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from mergelaw.records import append, good_lines, record_line
+
+FORMAT = "mergelaw sweep progress 1"
+
+Key = tuple[int, str]
+"""Mask seed and name of a subset."""
+
+ItemSums = Sequence[Sequence[float]]
+"""Summed negative log-likelihood by domain and item, in nats."""
+
+
+class Finished:
+    """The item sums of scored subsets, in a file that only grows.
+
+    Every subset is written when it is scored: a killed job loses the one in work. A system that
+    crashes may lose those of its last seconds too.
+
+    Parameters
+    ----------
+    path : Path
+        The file; one that is there is gone on with up to its first bad line. One of another
+        identity is begun anew.
+    identity : str
+        Digest of all that decides the sums.
+
+    Attributes
+    ----------
+    sums : dict of Key to ItemSums
+        Those of earlier runs and of this one.
+    """
+
+    def __init__(self, path: Path, identity: str) -> None:
+        self._path = path
+        self.sums, length = _read(path, identity)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
+        os.ftruncate(self._descriptor, length)  # a torn line would spoil the one after it
+        if length == 0:
+            append(self._descriptor, record_line({"format": FORMAT, "identity": identity}))
+
+    def add(self, key: Key, sums: ItemSums) -> None:
+        """Keep the sums of a subset.
+
+        Raises
+        ------
+        OSError
+            If they cannot be written.
+        ValueError
+            If one is not finite.
+        """
+        append(self._descriptor, record_line([*key, sums]))
+        self.sums[key] = sums
+
+    def remove(self) -> None:
+        """Remove the file: its content lies in the chunk's table."""
+        with contextlib.suppress(FileNotFoundError):
+            self._path.unlink()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        place: TracebackType | None,
+    ) -> None:
+        os.close(self._descriptor)
+
+
+def _read(path: Path, identity: str) -> tuple[dict[Key, ItemSums], int]:
+    """Return what a file holds, and the bytes that it takes up to the first bad line."""
+    sums: dict[Key, ItemSums] = {}
+    length = 0
+    for value, end in good_lines(path):
+        if length == 0:
+            if value != {"format": FORMAT, "identity": identity}:
+                break
+        else:
+            mask_seed, subset, items = value
+            sums[mask_seed, subset] = items
+        length = end
+    return sums, length

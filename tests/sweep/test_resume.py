@@ -1,0 +1,151 @@
+"""A killed chunk goes on: its table is that of an uninterrupted one, byte for byte."""
+
+import json
+import multiprocessing
+import os
+import signal
+
+import pytest
+
+from mergelaw.design import chunks
+from mergelaw.paths import StudyPaths
+from mergelaw.sweep.chunk import run_chunk
+from mergelaw.sweep.finished import Finished
+from tests.helpers import edit_weights, study_of
+
+FORK = multiprocessing.get_context("fork")
+
+
+def run_and_die(study, paths, method, after):
+    """Run a chunk in a process that kills itself while it scores the merge after so many."""
+    add, count = Finished.add, [0]
+
+    def dying(self, key, sums):
+        if count[0] == after:
+            os.kill(os.getpid(), signal.SIGKILL)
+        count[0] += 1
+        add(self, key, sums)
+
+    Finished.add = dying
+    run_chunk(study, paths, "small", method, 0)
+
+
+def killed(study, paths, method, after):
+    process = FORK.Process(target=run_and_die, args=(study, paths, method, after))
+    process.start()
+    process.join()
+    assert process.exitcode == -signal.SIGKILL
+
+
+def n_finished(paths, method) -> int:
+    return len(paths.chunk_progress("small", method, 0).read_bytes().splitlines()) - 1
+
+
+@pytest.fixture
+def fresh(own_sweep):
+    """The swept study without its chunks, and their bytes."""
+    study, paths = own_sweep
+    whole = {}
+    for method in study.method_labels:
+        path = paths.chunk("small", method, 0)
+        whole[method] = path.read_bytes()
+        path.unlink()
+    return study, paths, whole
+
+
+@pytest.mark.parametrize("method", ["average", "ties", "dare"])
+def test_a_chunk_killed_twice_equals_an_uninterrupted_one(fresh, method, capfd):
+    study, paths, whole = fresh
+    killed(study, paths, method, after=2)
+    assert n_finished(paths, method) == 2
+    assert not paths.chunk("small", method, 0).exists()
+    killed(study, paths, method, after=1)
+    assert n_finished(paths, method) == 3
+    run_chunk(study, paths, "small", method, 0)
+    assert paths.chunk("small", method, 0).read_bytes() == whole[method]
+    assert not paths.chunk_progress("small", method, 0).exists()
+    assert f"{method}: goes on after 3 of 5 merges" in capfd.readouterr().out
+    cost = json.loads(paths.chunk_cost("small", method, 0).read_text())
+    assert (cost["n_resumed"], cost["n_merges"]) == (3, 2)
+
+
+def test_a_killed_incremental_chunk_equals_an_uninterrupted_one(fresh):
+    _, paths, whole = fresh
+    study = study_of(("sweep", {"incremental": True}))
+    path = run_chunk(study, paths, "small", "average", 0)
+    uninterrupted = path.read_bytes()
+    assert uninterrupted != whole["average"]
+    path.unlink()
+    killed(study, paths, "average", after=3)
+    run_chunk(study, paths, "small", "average", 0)
+    assert path.read_bytes() == uninterrupted
+
+
+def test_a_chunk_killed_between_mask_seeds_equals_an_uninterrupted_one(fresh):
+    _, paths, _ = fresh
+    study = study_of(("mask_seeds", [0, 5]))
+    path = run_chunk(study, paths, "small", "dare", 0)
+    uninterrupted = path.read_bytes()
+    path.unlink()
+    killed(study, paths, "dare", after=7)
+    run_chunk(study, paths, "small", "dare", 0)
+    assert path.read_bytes() == uninterrupted
+
+
+def test_nothing_is_merged_again(fresh, monkeypatch):
+    study, paths, whole = fresh
+    killed(study, paths, "ties", after=4)
+    scored = []
+    add = Finished.add
+    monkeypatch.setattr(
+        Finished, "add", lambda self, key, sums: scored.append(key) or add(self, key, sums)
+    )
+    run_chunk(study, paths, "small", "ties", 0)
+    last = chunks(study, "small")[0].subsets[-1].name
+    assert scored == [(0, last)]
+    assert paths.chunk("small", "ties", 0).read_bytes() == whole["ties"]
+
+
+@pytest.mark.parametrize(
+    "change", [("methods.2.parameters.density", 0.5), ("evaluation.batch_tokens", 100), ("seed", 1)]
+)
+def test_another_config_begins_anew(fresh, change):
+    study, paths, _ = fresh
+    killed(study, paths, "ties", after=3)
+    other = study_of(change)
+    run_chunk(other, paths, "small", "ties", 0)
+    cost = json.loads(paths.chunk_cost("small", "ties", 0).read_text())
+    # the seed draws masks; TIES has none
+    assert cost["n_resumed"] == (3 if change[0] == "seed" else 0)
+
+
+def test_changed_weights_or_text_begin_anew(fresh):
+    study, paths, whole = fresh
+    killed(study, paths, "ties", after=3)
+    folder = paths.trained("small", "code")
+    weights = (folder / "model.safetensors").read_bytes()
+    edit_weights(folder, "model.norm.weight", lambda tensor: tensor + 1)
+    killed(study, paths, "ties", after=1)
+    assert n_finished(paths, "ties") == 1, "the three of the other weights are gone"
+    (folder / "model.safetensors").write_bytes(weights)
+    killed(study, paths, "ties", after=2)
+    shard = paths.shard("code")
+    shard.write_bytes(paths.shard("code").read_bytes())
+    run_chunk(study, paths, "small", "ties", 0)
+    assert paths.chunk("small", "ties", 0).read_bytes() == whole["ties"]
+
+
+def test_a_torn_record_is_scored_again(fresh):
+    study, paths, whole = fresh
+    killed(study, paths, "average", after=3)
+    progress = paths.chunk_progress("small", "average", 0)
+    progress.write_bytes(progress.read_bytes()[:-20])
+    run_chunk(study, paths, "small", "average", 0)
+    assert paths.chunk("small", "average", 0).read_bytes() == whole["average"]
+
+
+def test_progress_lies_beside_the_declared_outputs():
+    paths = StudyPaths.of(study_of())
+    progress = paths.chunk_progress("small", "ties", 0)
+    assert progress.parent == paths.chunk("small", "ties", 0).parent
+    assert progress not in (paths.chunk("small", "ties", 0), paths.chunk_cost("small", "ties", 0))
