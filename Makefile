@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
 
-.PHONY: demo test check bench bench-merge bench-seeds clean
+.PHONY: demo test check bench bench-eval bench-merge bench-seeds clean
 
 demo: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
@@ -12,6 +12,7 @@ demo: $(VENV)/installed
 
 test: $(VENV)/installed
 	$(BIN)/python -m benchmarks.mergekit_env overlay
+	$(BIN)/python -m benchmarks.lm_eval_env
 	PATH="$(CURDIR)/$(BIN):$$PATH" pytest
 
 check: $(VENV)/installed
@@ -23,6 +24,9 @@ check: $(VENV)/installed
 
 bench: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.study --cores 2
+
+bench-eval: $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.evaluation --json results/bench/evaluation.json --text $(or $(TEXT),$(error give a folder of JSON lists of {instruction, output}: make bench-eval TEXT=FOLDER))
 
 bench-merge: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.merge

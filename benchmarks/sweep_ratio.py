@@ -8,6 +8,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 from statistics import median
@@ -20,10 +21,9 @@ from mergelaw.design import BASE, Subset, subsets
 from mergelaw.evaluation.loss import item_nll
 from mergelaw.evaluation.prepared import read_shards
 from mergelaw.evaluation.text import EvalText
-from mergelaw.merging.methods import Recipe, recipe
-from mergelaw.merging.task_vectors import TaskVectors
-from mergelaw.paths import StudyPaths, checkpoint_folder
-from mergelaw.sweep.live import LiveModel
+from mergelaw.merging.methods import recipe
+from mergelaw.paths import StudyPaths, checkpoint_ref
+from mergelaw.sweep.engine import Engine
 
 N_MERGES = 48
 ROUNDS = 5
@@ -49,7 +49,8 @@ def sweep_ratio(folder: Path, config: Path) -> dict[str, float | str]:
     os.chdir(folder)
     try:
         chosen = list(subsets(study, study.size_names[0]))[1 :: 512 // N_MERGES][:N_MERGES]
-        rates = [[rate(way, chosen) for way in ways(study)] for _ in range(ROUNDS)]
+        with opened(study) as engine:
+            rates = [[rate(way, chosen) for way in ways(study, engine)] for _ in range(ROUNDS)]
     finally:
         os.chdir(here)
     fast, weights, whole = (median(column) for column in zip(*rates, strict=True))
@@ -71,26 +72,20 @@ def rate(way: Callable[[Subset], None], chosen: list[Subset]) -> float:
     return len(chosen) / (time.perf_counter() - start)
 
 
-def ways(study: Study) -> tuple[Callable[[Subset], None], ...]:
+def ways(study: Study, engine: Engine) -> tuple[Callable[[Subset], None], ...]:
     """Return the sweep's way and the two plain loops; all merge and score the same."""
-    paths, size = StudyPaths.of(study), study.size_names[0]
-    base = checkpoint_folder(study, paths, size, BASE)
-    vectors = TaskVectors.load(
-        base, {name: checkpoint_folder(study, paths, size, name) for name in study.expert_names}
-    )
-    live = LiveModel(base, vectors, torch.float32)
-    text = EvalText.of(read_shards(study, paths), study.evaluation.batch_tokens)
-    average = recipe(study.methods[0], "")
-    tokenizer = AutoTokenizer.from_pretrained(base)
+    text = EvalText.of(read_shards(study, StudyPaths.of(study)), study.evaluation.batch_tokens)
+    engine.use(recipe(study.methods[0], ""))
+    tokenizer = AutoTokenizer.from_pretrained(engine.folders[0])
 
     def in_memory(subset: Subset) -> None:
-        fill(live, vectors, average, subset)
-        item_nll(live.model, text.batches, text.n_items)
+        engine.merge(subset.experts)
+        item_nll(engine.model, text.batches, text.n_items)
 
     def on_disk(subset: Subset, with_tokenizer: bool) -> None:
-        fill(live, vectors, average, subset)
+        engine.merge(subset.experts)
         with tempfile.TemporaryDirectory() as folder:
-            live.model.save_pretrained(folder)
+            engine.model.save_pretrained(folder)
             if with_tokenizer:
                 tokenizer.save_pretrained(folder)
                 AutoTokenizer.from_pretrained(folder)
@@ -100,6 +95,8 @@ def ways(study: Study) -> tuple[Callable[[Subset], None], ...]:
     return in_memory, partial(on_disk, with_tokenizer=False), partial(on_disk, with_tokenizer=True)
 
 
-def fill(live: LiveModel, vectors: TaskVectors, average: Recipe, subset: Subset) -> None:
-    """Merge a subset into the live model."""
-    vectors.merge_into(live.buffer, subset.experts, average, torch.float32)
+def opened(study: Study) -> AbstractContextManager[Engine]:
+    """Return the sweep's engine at the smallest size."""
+    paths, size = StudyPaths.of(study), study.size_names[0]
+    refs = {e: checkpoint_ref(study, paths, size, e) for e in (BASE, *study.expert_names)}
+    return Engine.open(study, refs.pop(BASE), refs)
