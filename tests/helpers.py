@@ -121,8 +121,9 @@ def item_rows(pairs: Iterable[tuple[str, str]], split: str = "heldout") -> pl.Da
             "split": split,
             "messages": chat(problem, response),
             "plain": problem,
+            "place": f"pairs[{index}]",
         }
-        for problem, response in pairs
+        for index, (problem, response) in enumerate(pairs)
     ]
     return pl.DataFrame(rows, schema=dict(ITEMS))
 

@@ -20,7 +20,7 @@ from mergelaw.config.methods import Method
 from mergelaw.config.recipe import MergeRecipe, recipe_of
 from mergelaw.design import BASE, Subset
 from mergelaw.errors import ConfigError, listing
-from mergelaw.paths import StudyPaths, checkpoint_folder
+from mergelaw.paths import StudyPaths, checkpoint_ref
 
 MASK = "~mask"
 """Stands between a cell's subset and its mask seed, where that is not the study's first."""
@@ -130,8 +130,8 @@ def recipe_of_cell(config: Path, name: str) -> MergeRecipe:
     study = read_study(config)
     paths, found = StudyPaths.of(study), cell(study, *parts)
     if not found.subset.k:
-        folder = checkpoint_folder(study, paths, found.size, BASE)
-        raise ConfigError(f"cell {name}: nothing is merged; the base is {folder}")
+        base = checkpoint_ref(study, paths, found.size, BASE)
+        raise ConfigError(f"cell {name}: nothing is merged; the base is {base}")
     if study.accumulate != "float32":
         raise ConfigError(
             f"cell {name}: the study sums with accumulate = {study.accumulate!r}, which recipes "
@@ -150,20 +150,19 @@ def cell_recipe(study: Study, paths: StudyPaths, cell: Cell) -> MergeRecipe:
     ConfigError
         If the weights of these experts add up to 0, by which a mean divides.
     """
-    folders = {
-        name: str(checkpoint_folder(study, paths, cell.size, name))
-        for name in (BASE, *cell.subset.experts)
+    refs = {
+        name: checkpoint_ref(study, paths, cell.size, name) for name in (BASE, *cell.subset.experts)
     }
-    base, method = folders.pop(BASE), study.method(cell.method)
+    base, method = refs.pop(BASE), study.method(cell.method)
     settings = {
         "dtype": study.dtype,
         "seed": study.seed,
         "mask_seed": cell.mask_seed,
         "lineage": study.lineage.check,
     }
-    if not folders:
+    if not refs:
         return BaseRecipe.model_validate({"base": base, "method": method, **settings})
-    return recipe_of(base, folders, _of_experts(method, cell.subset.experts), **settings)
+    return recipe_of(base, refs, _of_experts(method, cell.subset.experts), **settings)
 
 
 def _named(

@@ -1,10 +1,12 @@
 """The results tree: one place that knows where every file of a study lies."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from mergelaw.config import Study
 from mergelaw.design import BASE
+from mergelaw.hub import is_hub_name, resolve
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,10 @@ class StudyPaths:
         """Return the record of what a chunk's job cost."""
         return self.root / "sweep" / size / method / f"{index}.cost.json"
 
+    def chunk_progress(self, size: str, method: str, index: int) -> Path:
+        """Return what a chunk's job has scored so far; no output of it."""
+        return self.root / "sweep" / size / method / f"{index}.progress"
+
     @property
     def losses(self) -> Path:
         """All chunks' losses, checked to be complete."""
@@ -117,13 +123,40 @@ class StudyPaths:
         return self.root / "report" / "report.html"
 
 
-def checkpoint_folder(study: Study, paths: StudyPaths, size: str, expert: str) -> Path:
-    """Return the folder of a checkpoint: the one that the config names, else the trained one.
+def checkpoint_ref(study: Study, paths: StudyPaths, size: str, expert: str) -> str:
+    """Return what a checkpoint is called: as the config names it, else the folder of a trained one.
 
     Parameters
     ----------
     expert : str
         An expert of the pool, or `base`.
+
+    Returns
+    -------
+    str
+        A folder, or `org/name[@revision]` of the hub where there is no such folder.
     """
     given = study.size(size).base if expert == BASE else study.size(size).experts.get(expert)
-    return Path(given) if given is not None else paths.trained(size, expert)
+    if given is None:
+        return str(paths.trained(size, expert))
+    return given if is_hub_name(given) else str(Path(given).expanduser())
+
+
+def checkpoint_folder(study: Study, paths: StudyPaths, size: str, expert: str) -> Path:
+    """Return the folder of a checkpoint; that of a hub name lies in the local cache.
+
+    Raises
+    ------
+    CheckpointError
+        If it is a hub name that is not cached; nothing is fetched.
+    """
+    ref = checkpoint_ref(study, paths, size, expert)
+    return resolve(ref) if is_hub_name(ref) else Path(ref)
+
+
+def checkpoint_inputs(
+    study: Study, paths: StudyPaths, size: str, experts: Iterable[str]
+) -> list[Path]:
+    """Return the folders among some checkpoints: what a job waits for, hub names left out."""
+    refs = [checkpoint_ref(study, paths, size, expert) for expert in experts]
+    return [Path(ref) for ref in refs if not is_hub_name(ref)]

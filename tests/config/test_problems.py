@@ -223,6 +223,12 @@ ACROSS = [
         [("sizes.0", {"name": "s"} | GIVEN)],
         "tokenizer.path: is missing; a given `base` needs its own tokenizer",
     ),
+    (
+        [("tokenizer.template", "llama2")],
+        "tokenizer.template = 'llama2': must be one of chatml, llama3, gemma, or the path of a ",
+    ),
+    ([("tokenizer.template", " ")], "tokenizer.template: is blank; leave it out or say what it is"),
+    ([("tokenizer.system", "")], "tokenizer.system: is blank; leave it out or say what it is"),
     ([("laws.forecast_k", [1, 2, 2])], "laws.forecast_k = [1, 2, 2]: must be three k"),
     (
         [("laws.forecast_k", [2, 1, 3])],

@@ -416,7 +416,7 @@ def losses_frame(study: Study) -> pl.DataFrame:
 def contents_frame(study: Study) -> pl.DataFrame:
     """data/shards/contents.parquet: one item a domain, 7 tokens cut off in the first."""
     rows = [
-        (domain, 5, 1, int(i == 1), TOKENS + 10, TOKENS, 7 * (i == 0))
+        (domain, 5, 1, int(i == 1), TOKENS + 10, TOKENS, 7 * (i == 0), int(i == 0))
         for i, domain in enumerate(study.domain_names)
     ]
     return pl.DataFrame(rows, schema=dict(SHARDS), orient="row")

@@ -8,7 +8,8 @@ from mergelaw.config import parse_study
 from mergelaw.design import BASE, chunks
 from mergelaw.errors import MergeLawError
 from mergelaw.files import write_json
-from mergelaw.paths import StudyPaths, checkpoint_folder
+from mergelaw.hub import is_hub_name
+from mergelaw.paths import StudyPaths, checkpoint_inputs
 from mergelaw.provenance import fingerprint
 from mergelaw.report.registry import FIGURES, table_paths
 
@@ -60,15 +61,22 @@ def source_files(wildcards):
 
 
 def tokenizer_source(wildcards):
-    """The given tokenizer, or the text that one is trained on."""
-    if STUDY.tokenizer.path is not None:
-        return [STUDY.tokenizer.path]
-    return [PATHS.items(domain) for domain in STUDY.domain_names]
+    """The given tokenizer's folder (a hub name has none), or the text that one is trained on."""
+    given = STUDY.tokenizer.path
+    if given is None:
+        return [PATHS.items(domain) for domain in STUDY.domain_names]
+    return [] if is_hub_name(given) else [Path(given).expanduser()]
+
+
+def template_file(wildcards):
+    """The tokenizer's chat template, where that is a file."""
+    given = STUDY.tokenizer.template or ""
+    return [Path(given).expanduser()] if given.endswith(".jinja") else []
 
 
 def base_of(wildcards):
-    """Checkpoint of the size's base."""
-    return checkpoint_folder(STUDY, PATHS, wildcards.size, BASE)
+    """Folder of the size's base; none for a hub name, which the job looks up itself."""
+    return checkpoint_inputs(STUDY, PATHS, wildcards.size, [BASE])
 
 
 def home_items(wildcards):
@@ -77,28 +85,20 @@ def home_items(wildcards):
 
 
 def experts_of(wildcards):
-    """Checkpoints of the experts that occur in a chunk."""
+    """Folders of the experts that occur in a chunk."""
     chunk = chunks(STUDY, wildcards.size)[int(wildcards.chunk)]
-    return [
-        checkpoint_folder(STUDY, PATHS, wildcards.size, name) for name in chunk.experts
-    ]
+    return checkpoint_inputs(STUDY, PATHS, wildcards.size, chunk.experts)
 
 
 def experts_of_cell(wildcards):
-    """Checkpoints of the experts that a cell merges."""
+    """Folders of the experts that a cell merges."""
     merge = cell(STUDY, wildcards.size, wildcards.method, wildcards.subset)
-    return [
-        checkpoint_folder(STUDY, PATHS, wildcards.size, name)
-        for name in merge.subset.experts
-    ]
+    return checkpoint_inputs(STUDY, PATHS, wildcards.size, merge.subset.experts)
 
 
 def pool_of(wildcards):
-    """Checkpoints of all experts."""
-    return [
-        checkpoint_folder(STUDY, PATHS, wildcards.size, name)
-        for name in STUDY.expert_names
-    ]
+    """Folders of all experts."""
+    return checkpoint_inputs(STUDY, PATHS, wildcards.size, STUDY.expert_names)
 
 
 def all_chunks(wildcards):

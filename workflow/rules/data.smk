@@ -40,7 +40,8 @@ rule items:
 rule tokenizer:
     """The study's tokenizer: trained on text that no evaluation sees, or copied."""
     input:
-        tokenizer_source,
+        source=tokenizer_source,
+        template=template_file,
     output:
         directory("<study>/data/tokenizer"),
     log:

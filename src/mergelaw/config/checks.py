@@ -2,9 +2,17 @@
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
+from itertools import pairwise
 from typing import Any
 
-from mergelaw.config.data import Data, DatasetsSource, Domain, FilesSource, Tokenizer
+from mergelaw.config.data import (
+    TEMPLATE_NAMES,
+    Data,
+    DatasetsSource,
+    Domain,
+    FilesSource,
+    Tokenizer,
+)
 from mergelaw.config.design import DesignPart
 from mergelaw.config.method_checks import (
     by_expert_problems,
@@ -58,11 +66,15 @@ def check_experts(experts: tuple[Expert, ...], domains: tuple[Domain, ...]) -> P
 def check_sizes(sizes: tuple[Size, ...], experts: tuple[Expert, ...]) -> Problems:
     """Each size has one origin, known experts, and a checkpoint or a domain for every expert."""
     yield from _repeated("sizes.name", [size.name for size in sizes])
+    yield from _counts_do_not_rise(sizes)
     known = {expert.name for expert in experts}
     for index, size in enumerate(sizes):
         key = f"sizes[{index}]"
         if (size.architecture is None) == (size.base is None):
             yield f"{key}: give either `architecture` (train a base) or `base` (use a checkpoint)"
+        if size.architecture is not None and size.n_params is not None:
+            yield f"{key}.n_params: follows from `architecture`; leave it out"
+        yield from _wrong_refs(key, size)
         if size.architecture is not None and size.experts:
             yield f"{key}.experts: finished experts need the `base` that they were made from"
         for name in sorted(size.experts.keys() - known):
@@ -73,6 +85,29 @@ def check_sizes(sizes: tuple[Size, ...], experts: tuple[Expert, ...]) -> Problem
                     f"{key}.experts: expert {expert.name!r} has no home domain to be trained on; "
                     "give its checkpoint here or its `domain` in `experts`"
                 )
+
+
+def _counts_do_not_rise(sizes: tuple[Size, ...]) -> Problems:
+    """Yield sizes that state no more parameters than the last one before them that states any."""
+    stated = [(index, size.n_params) for index, size in enumerate(sizes) if size.n_params]
+    for (before, smaller), (index, count) in pairwise(stated):
+        if count <= smaller:
+            yield (
+                f"sizes[{index}].n_params = {count:,}: must be above sizes[{before}].n_params = "
+                f"{smaller:,}; list sizes smallest first"
+            )
+
+
+def _wrong_refs(key: str, size: Size) -> Problems:
+    """Yield references that are blank or the address of a page, and checkpoints named twice."""
+    places = {f"{key}.base": size.base} if size.base is not None else {}
+    places |= {f"{key}.experts.{name}": ref for name, ref in size.experts.items()}
+    first: dict[str, str] = {}
+    for place, ref in places.items():
+        if not ref.strip() or "://" in ref:
+            yield f"{place} = {ref!r}: must be a folder, or org/name or org/name@revision"
+        elif first.setdefault(ref, place) != place:
+            yield f"{place} = {ref!r}: is {first[ref]} too; each checkpoint is used once"
 
 
 def check_architectures(sizes: tuple[Size, ...]) -> Problems:
@@ -123,11 +158,21 @@ def check_data(data: Data, sizes: tuple[Size, ...], experts: tuple[Expert, ...])
 
 
 def check_tokenizer(tokenizer: Tokenizer, sizes: tuple[Size, ...]) -> Problems:
-    """One origin; a given base needs its own tokenizer."""
+    """One origin; a given base needs its own tokenizer; a template that can be found."""
     if (tokenizer.vocab_size is None) == (tokenizer.path is None):
         yield "tokenizer: give either `vocab_size` (train one) or `path` (use one)"
     if tokenizer.path is None and any(size.base for size in sizes):
         yield "tokenizer.path: is missing; a given `base` needs its own tokenizer, name its folder"
+    for key in ("template", "system"):
+        given = getattr(tokenizer, key)
+        if given is not None and not given.strip():
+            yield f"tokenizer.{key}: is blank; leave it out or say what it is"
+    template = (tokenizer.template or "").strip()
+    if template and template not in TEMPLATE_NAMES and not template.endswith(".jinja"):
+        yield (
+            f"tokenizer.template = {template!r}: must be one of {', '.join(TEMPLATE_NAMES)}, "
+            "or the path of a .jinja file"
+        )
 
 
 def check_design(

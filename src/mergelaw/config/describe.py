@@ -23,6 +23,12 @@ problems of a file are reported at once, before any job starts.
 | `default.yaml` | the embedded ladder: four sizes, nine experts, every subset, four methods |
 | `smoke.yaml` | every stage in a minute, for tests |
 | `math-real.yaml` | your own text: one file of problems and solutions per domain |
+| `own-experts.yaml` | your own base and experts: short, every section explained |
+| `qwen2.5.yaml` | the paper's: seven Qwen2.5 bases, nine experts each, four methods |
+| `llama3.yaml` | the paper's two pools of nine public Llama checkpoints |
+| `pool16.yaml` | sixteen experts of one 3B model, Task Arithmetic |
+
+What the last four need, and how they are run: [docs/studies.md](../docs/studies.md).
 
 This page is generated: `python -m mergelaw.config.describe > config/README.md`.
 """

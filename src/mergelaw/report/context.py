@@ -61,6 +61,8 @@ def _outcome(study: Study, curves: pl.DataFrame, largest: str) -> list[str]:
         return []
     loss, best = known[0]
     curve = rows(curves, size=largest, method=best)
+    one = loss_at(curve, 1)
+    alone = "" if one is None else f"One expert alone has {words.number(one)} on average. "
     rank = ""
     if len(known) > 1:
         rank = (
@@ -70,8 +72,7 @@ def _outcome(study: Study, curves: pl.DataFrame, largest: str) -> list[str]:
     return [
         f"At the largest size, {largest}, the whole pool merged by {best} has a macro loss of "
         f"{words.with_error(loss, loss_at(curve, pool, 'token_se'))} nats/token{rank}; ± is the "
-        f"token standard error. One expert alone has {words.number(loss_at(curve, 1))} on "
-        f"average, the base {words.number(loss_at(curve, 0))}."
+        f"token standard error. {alone}The base has {words.number(loss_at(curve, 0))}."
     ]
 
 
@@ -117,6 +118,11 @@ def about(study: Study, tables: Tables, facts: Facts) -> list[str]:
         )
     if given:
         result.append(f"The bases are given checkpoints: {words.joined(given)}.")
+    if study.lineage.check == "report":
+        result.append(
+            "Experts whose own files speak against this base are merged all the same: "
+            f"{study.lineage.reason}."
+        )
     return result + _text(study) + _precision(study, tables, facts)
 
 
