@@ -12,8 +12,8 @@ from safetensors.numpy import save_file
 
 from mergelaw.costs.devices import DEVICES
 from mergelaw.errors import ConfigError
-from mergelaw.estimate_tool import size_models
 from mergelaw.paths import StudyPaths
+from mergelaw.tools.estimating import size_models
 from tests.helpers import study_dict, study_of
 
 ROOT = Path(__file__).parents[1]
@@ -191,7 +191,7 @@ def test_nothing_heavy_is_loaded_even_where_a_checkpoint_is_read(tmp_path):
     config = tmp_path / "study.yaml"
     config.write_text(yaml.safe_dump(study_dict(*given(base))))
     program = (
-        "import sys; from pathlib import Path; from mergelaw.estimate_tool import estimate; "
+        "import sys; from pathlib import Path; from mergelaw.tools.estimating import estimate; "
         f"estimate(Path({str(config)!r})); "
         "print('loaded', *{'torch', 'transformers', 'scipy', 'matplotlib'} & sys.modules.keys())"
     )

@@ -58,7 +58,7 @@ MAY_IMPORT = {
 }
 """What each module or package of mergelaw may import, itself aside."""
 
-ABOVE_ALL = {"__init__", "__main__", "cli", "tools", "estimate_tool"}
+ABOVE_ALL = {"__init__", "__main__", "cli", "tools"}
 """Modules that no other one imports, and that may import any."""
 
 

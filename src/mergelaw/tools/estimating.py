@@ -30,6 +30,7 @@ from mergelaw.costs.shapes import (
 from mergelaw.errors import CheckpointError, ConfigError, listing
 from mergelaw.files import write_json
 from mergelaw.paths import StudyPaths
+from mergelaw.tools.options import Json
 
 Config = Annotated[Path, typer.Option("--config", help="The study's YAML file.")]
 JobMinutes = Annotated[
@@ -61,7 +62,6 @@ AnyMeasured = Annotated[
     bool,
     typer.Option("--measured", help="Use times of the study's finished jobs on any device."),
 ]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Write the JSON to this file, too.")]
 
 
@@ -75,7 +75,7 @@ def estimate(
     disk_bandwidth: DiskBandwidth = 2.0,
     host_memory: HostMemory = None,
     measured: AnyMeasured = False,
-    as_json: AsJson = False,
+    as_json: Json = False,
     out: Out = None,
 ) -> None:
     """Tell what a study costs, rule by rule, and the chunk sizes for jobs of a stated length."""

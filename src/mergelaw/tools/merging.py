@@ -1,4 +1,4 @@
-"""Commands for people: check, merge, export-recipe, evaluate; they need no study."""
+"""Commands that merge: check, merge, export-recipe; they need no study."""
 
 import json
 import sys
@@ -10,6 +10,7 @@ import typer
 
 from mergelaw.config.recipe import MergeRecipe
 from mergelaw.errors import ConfigError, listing
+from mergelaw.tools.options import Json
 
 Base = Annotated[
     str | None, typer.Option("--base", help="The base: a folder, or org/name in the Hub's cache.")
@@ -44,21 +45,6 @@ Lineage = Annotated[
     Literal["strict", "report"] | None,
     typer.Option("--lineage", help="Refuse, or only report, experts that name another base."),
 ]
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-
-
-def add_tools(app: typer.Typer) -> None:
-    """Add the commands to the command line."""
-    from mergelaw.estimate_tool import estimate
-
-    for name, command in {
-        "check": check,
-        "merge": merge,
-        "export-recipe": export_recipe,
-        "evaluate": evaluate,
-        "estimate": estimate,
-    }.items():
-        app.command(name)(command)  # type: ignore[type-var]
 
 
 def check(
@@ -173,99 +159,6 @@ def export_recipe(
         given = given.model_copy(update={"dtype": dtype})
     write_text(out, recipe_yaml(given) if native else to_mergekit(given, **_of_models(given)))
     print(out)
-
-
-def evaluate(
-    checkpoint: Annotated[str, typer.Argument(help="A folder, or org/name in the Hub's cache.")],
-    shard: Annotated[
-        list[Path],
-        typer.Option(
-            "--shard", help="Prepared text of a study (data/shards/*.safetensors); repeatable."
-        ),
-    ],
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Write the losses to this parquet file.")
-    ] = None,
-    batch_tokens: Annotated[
-        int, typer.Option("--batch-tokens", help="Padded tokens of a forward pass.", min=1)
-    ] = 4096,
-    dtype: Annotated[
-        Literal["float32", "bfloat16"], typer.Option("--dtype", help="Type of the forward pass.")
-    ] = "float32",
-    against: Annotated[
-        str | None,
-        typer.Option(
-            "--against",
-            help="Print how the losses differ from those of this checkpoint, or of a table that "
-            "--out wrote.",
-        ),
-    ] = None,
-    standard_error: Annotated[
-        float | None,
-        typer.Option(
-            "--standard-error",
-            help="Stop when the macro difference on the whole text is known to this standard "
-            "error, in nats/token; by default all items are scored.",
-            min=1e-12,
-        ),
-    ] = None,
-    as_json: Json = False,
-) -> None:
-    """Score a checkpoint on prepared text: exact token cross-entropy, domain by domain."""
-    from mergelaw.evaluation.checkpoint import score_checkpoint, write_scores
-    from mergelaw.hub import resolve
-
-    if against is not None:
-        if out is not None:
-            raise ConfigError("--out holds the losses of one checkpoint: leave --against out")
-        _difference(checkpoint, against, shard, dtype, batch_tokens, standard_error, as_json)
-        return
-    if standard_error is not None:
-        raise ConfigError("--standard-error is that of a difference: name a model with --against")
-    scores = score_checkpoint(resolve(checkpoint), shard, dtype, batch_tokens)
-    if out is not None:
-        write_scores(out, scores)
-    if as_json:
-        print(json.dumps([score.facts() for score in scores], indent=2))
-        return
-    for score in scores:
-        print(f"{score.domain:>20}: {score.loss:.6f} nats/token over {score.n_tokens:,} tokens")
-    macro = sum(score.loss for score in scores) / len(scores)
-    print(f"{'macro':>20}: {macro:.6f}")
-
-
-def _difference(
-    checkpoint: str,
-    against: str,
-    shard: Sequence[Path],
-    dtype: str,
-    batch_tokens: int,
-    standard_error: float | None,
-    as_json: bool,
-) -> None:
-    """Print how the losses of two checkpoints differ."""
-    from mergelaw.evaluation.paired import compare_checkpoints
-
-    found = compare_checkpoints(checkpoint, against, shard, dtype, batch_tokens, standard_error)
-    if as_json:
-        given = {"checkpoint": checkpoint, "against": against}
-        print(json.dumps(given | found.facts(), indent=2))
-        return
-    print(f"{checkpoint} less {against}, in nats/token on this text:")
-    for part in found.domains:
-        print(
-            f"{part.domain:>20}: {part.difference:+.6f} (standard error {part.standard_error:.6f}) "
-            f"from {part.n_items:,} of {part.of_items:,} items, {part.n_tokens:,} tokens"
-        )
-    print(f"{'macro':>20}: {found.difference:+.6f} (standard error {found.standard_error:.6f})")
-    if found.stopped:
-        share = sum(d.n_tokens for d in found.domains) / sum(d.of_tokens for d in found.domains)
-        print(f"stopped: {share:.1%} of the tokens give a standard error of {standard_error:g}")
-    elif standard_error is not None:
-        print(
-            f"all items were scored, as fewer did not give a standard error of {standard_error:g}: "
-            "the difference on this text is exact"
-        )
 
 
 def _recipe(

@@ -1,0 +1,19 @@
+"""Commands for people."""
+
+import typer
+
+from mergelaw.tools.estimating import estimate
+from mergelaw.tools.evaluating import evaluate
+from mergelaw.tools.merging import check, export_recipe, merge
+
+
+def add_tools(app: typer.Typer) -> None:
+    """Add the commands to the command line."""
+    for name, command in {
+        "check": check,
+        "merge": merge,
+        "export-recipe": export_recipe,
+        "evaluate": evaluate,
+        "estimate": estimate,
+    }.items():
+        app.command(name)(command)  # type: ignore[type-var]
