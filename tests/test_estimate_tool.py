@@ -1,6 +1,7 @@
 """`mergelaw estimate` as people call it: models at hand or not, options, mistakes, no torch."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,9 +11,11 @@ import pytest
 import yaml
 from safetensors.numpy import save_file
 
+from mergelaw.config import parse_study
 from mergelaw.costs.devices import DEVICES
-from mergelaw.errors import ConfigError
+from mergelaw.errors import ConfigError, DataError
 from mergelaw.paths import StudyPaths
+from mergelaw.provenance import fingerprint
 from mergelaw.tools.estimating import size_models
 from tests.helpers import study_dict, study_of
 
@@ -26,6 +29,7 @@ def run(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         cwd=cwd,
+        env=os.environ | {"HF_HUB_CACHE": str(cwd / "hub")},  # no model is here
     )
 
 
@@ -104,6 +108,33 @@ def test_all_sizes_without_a_number_are_listed(tmp_path):
     assert "hf download org/missing" in said
 
 
+@pytest.mark.parametrize("base", ["models/base", "models/base@v1"])
+def test_a_folder_that_is_absent_is_called_so_before_the_hub_is_named(tmp_path, monkeypatch, base):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigError) as error:
+        models(tmp_path, *given(base))
+    said = str(error.value)
+    words = [
+        f"`base` = '{base}': no such folder ({tmp_path / base})",
+        "give the number of parameters as n_params",
+        "or, if it is a name of the Hugging Face Hub, run first: hf download models/base",
+    ]
+    assert sorted(words, key=said.index) == words
+
+
+@pytest.mark.parametrize("base", ["./models/base", "/nowhere/base", "~/no/base"])
+def test_a_path_is_not_offered_for_download(tmp_path, base):
+    with pytest.raises(ConfigError, match="no such folder") as error:
+        models(tmp_path, *given(base))
+    assert "hf download" not in str(error.value)
+
+
+def test_a_folder_without_weights_is_named(tmp_path):
+    with pytest.raises(ConfigError) as error:
+        models(tmp_path, *given(tmp_path))
+    assert f"has no weights that tell it ({tmp_path}); give the number" in str(error.value)
+
+
 def test_a_broken_checkpoint_is_an_error_or_a_note_where_n_params_is_given(tmp_path):
     base = checkpoint(tmp_path / "base", tied=True)
     path = base / "model.safetensors"
@@ -126,6 +157,25 @@ def test_the_vocabulary_of_trained_models_is_the_tokenizer_s(tmp_path):
     (folder / "tokenizer.json").write_text(json.dumps(content))
     found, _ = models(tmp_path)
     assert found["small"].shape.n_params == small.n_params - 16 * (300 - 282)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        {},
+        [],
+        {"model": {}},
+        {"model": {"vocab": 3}},
+        {"model": {"vocab": {}}, "added_tokens": [{}]},
+    ],
+)
+def test_a_tokenizer_that_is_none_is_named(tmp_path, content):
+    path = tmp_path / "results" / "data" / "tokenizer" / "tokenizer.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(content))
+    with pytest.raises(DataError) as error:
+        models(tmp_path)
+    assert str(error.value).startswith(f"{path}: lacks `model` with `vocab`")
 
 
 def test_the_shipped_study_on_a_machine_without_checkpoints_or_gpu(tmp_path):
@@ -176,7 +226,9 @@ def test_measured_jobs_elsewhere_are_offered(tmp_path):
     config.write_text(yaml.safe_dump(study_dict()))
     path = tmp_path / "results/tiny/sweep/small/ta/0.cost.json"
     path.parent.mkdir(parents=True)
+    chunk = {"size": "small", "method": "ta", "chunk": 0}
     facts = {"n_merges": 4, "merge_seconds": 8.0, "score_seconds": 4.0, "device": "NVIDIA H200"}
+    facts["slice"] = fingerprint(parse_study(study_dict()), "sweep", "chunk", **chunk)
     path.write_text(json.dumps(facts))
     done = run("--config", str(config), cwd=tmp_path)
     assert "note: jobs of this study were measured on NVIDIA H200; --measured uses" in done.stdout
@@ -211,3 +263,40 @@ def test_shipped_studies_hold_the_chunk_sizes_that_they_say_come_from_here(name,
     assert done.returncode == 0, done.stderr
     for size in json.loads(done.stdout)["chunk_sizes"]:
         assert size["chunk_size"] == size["chunk_size_now"], size
+
+
+def test_the_example_in_the_docs_is_what_the_shipped_config_prints(tmp_path):
+    page = (ROOT / "docs" / "estimate.md").read_text(encoding="utf-8")
+    lines = [line.removeprefix("    ") for line in page.splitlines() if line.startswith("    ")]
+    command, *shown = (line for line in lines if line)
+    arguments = command.replace("config/", f"{ROOT}/config/").split()[2:]
+    done = run(*arguments, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert len(shown) > 30
+    printed = iter(done.stdout.splitlines())
+    assert [line for line in shown if line not in printed] == []  # in this order
+
+
+@pytest.mark.parametrize(("millions", "hours"), [(1, "4,041"), (30, "119,266")])
+def test_the_hours_of_merges_in_the_docs_are_those_of_the_shipped_config(tmp_path, millions, hours):
+    raw = yaml.safe_load((ROOT / "config" / "qwen2.5.yaml").read_text(encoding="utf-8"))
+    raw["evaluation"]["tokens_per_domain"] = millions * 10**6
+    config = tmp_path / "study.yaml"
+    config.write_text(yaml.safe_dump(raw))
+    done = run("--config", str(config), "--device", "H100", "--json", cwd=tmp_path)
+    rows = [row for row in json.loads(done.stdout)["rows"] if row["rule"] == "chunk"]
+    assert f"{sum(row['device_seconds'] for row in rows) / 3600:,.0f}" == hours
+    assert f"{hours} GPU-hours" in (ROOT / "docs" / "estimate.md").read_text(encoding="utf-8")
+
+
+def test_at_the_border_the_estimate_asks_for_a_gpu_more_than_the_job_takes(tmp_path):
+    from mergelaw.evaluation.devices import ROOM, placement
+
+    config = str(ROOT / "config" / "qwen2.5.yaml")
+    rows = json.loads(run("--config", config, "--device", "H100", "--json", cwd=tmp_path).stdout)
+    asked = {r["size"]: r["devices_per_job"] for r in rows["rows"] if r["rule"] == "chunk"}
+    assert (asked["14b"], asked["32b"], asked["72b"]) == (1, 2, 3)
+    taken = {n: placement(2 * n, [80 * 10**9] * 3) for n in (32763876352, 72706203648)}
+    assert list(taken.values()) == [{"": 0}, "auto"]
+    assert f"{ROOM:.0%} of its free memory" in (ROOT / "docs" / "estimate.md").read_text()
+    assert any(f"fit {ROOM} of what is free" in line for line in rows["assumptions"])

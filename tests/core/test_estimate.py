@@ -12,7 +12,8 @@ import yaml
 from mergelaw.config import parse_study, read_study
 from mergelaw.costs.devices import DEVICES
 from mergelaw.costs.estimate import Estimate
-from mergelaw.costs.inputs import Case, Machine, SizeModel, TextLength, measured_jobs, text_length
+from mergelaw.costs.inputs import Case, Machine, Measured, SizeModel, TextLength, text_length
+from mergelaw.costs.measured import measured_jobs
 from mergelaw.costs.shapes import assumed_shape, shape_of_architecture
 from mergelaw.costs.sweep import SweepMethod, SweepSize, chunk_size_for, is_sparse
 from mergelaw.costs.words import duration, number, size_of, table_text
@@ -21,6 +22,7 @@ from mergelaw.errors import ConfigError
 from mergelaw.files import write_json
 from mergelaw.paths import StudyPaths
 from mergelaw.planned import study_counts
+from mergelaw.provenance import fingerprint, provenance
 from mergelaw.tables import SHARDS, SHARDS_KEY, write_table
 from tests.helpers import METHODS, study_dict, study_of
 
@@ -399,19 +401,27 @@ def test_a_checkpoint_of_the_pool_takes_the_paper_s_seconds_at_its_bandwidth():
         assert expected / 1.6 < seconds[size] < expected * 1.6
 
 
+TIMES = {
+    "n_merges": 10, "merge_seconds": 20.0, "score_seconds": 30.0, "device": "cpu",
+    "n_tokens": TEXT.n_tokens,
+}  # fmt: skip
+UNPREPARED = replace(TEXT, prepared=False)
+
+
 def write_costs(paths, study, size, method, **facts):
+    """Write the records of all chunks of a size and method, as jobs of this config would."""
     for chunk in chunks(study, size):
-        write_json(paths.chunk_cost(size, method, chunk.index), facts)
+        targets = {"size": size, "method": method, "chunk": chunk.index}
+        current = {"slice": fingerprint(study, "sweep", "chunk", **targets)}
+        write_json(paths.chunk_cost(size, method, chunk.index), current | facts)
 
 
 def test_measured_seconds_replace_estimated_ones_on_the_same_device(tmp_path):
     case, paths = ladder(), StudyPaths(tmp_path)
-    facts = {"n_merges": 10, "merge_seconds": 20.0, "score_seconds": 30.0, "device": "cpu"}
-    write_costs(paths, case.study, "small", "ta", **facts)
-    write_json(paths.chunk_cost("small", "dare", 0), {"n_merges": 10, "wall_seconds": 3})
-    write_costs(paths, case.study, "large", "ta", **facts | {"n_merges": 0})  # all was resumed
-    found, others = measured_jobs(case.study, paths, CPU)
-    assert (list(found), others) == ([("small", "ta")], [])
+    write_costs(paths, case.study, "small", "ta", **TIMES)
+    write_costs(paths, case.study, "large", "ta", **TIMES | {"n_merges": 0})  # all was resumed
+    found, notes = measured_jobs(case.study, paths, CPU, TEXT)
+    assert (list(found), notes) == ([("small", "ta")], [])
     rows = {
         (row.size, row.method): row
         for row in Estimate(replace(case, measured=found)).rows
@@ -424,12 +434,83 @@ def test_measured_seconds_replace_estimated_ones_on_the_same_device(tmp_path):
 
 def test_jobs_of_another_device_count_only_when_asked_for(tmp_path):
     case, paths = ladder(), StudyPaths(tmp_path)
-    facts = {"n_merges": 10, "merge_seconds": 20.0, "score_seconds": 30.0}
-    write_costs(paths, case.study, "small", "ta", **facts, device="NVIDIA H200")
-    assert measured_jobs(case.study, paths, CPU) == ({}, ["NVIDIA H200"])
-    found, _ = measured_jobs(case.study, paths, replace(CPU, any_device=True))
+    write_costs(paths, case.study, "small", "ta", **TIMES | {"device": "NVIDIA H200"})
+    found, notes = measured_jobs(case.study, paths, CPU, TEXT)
+    assert found == {}
+    assert notes == ["jobs of this study were measured on NVIDIA H200; --measured uses their times"]
+    found, notes = measured_jobs(case.study, paths, replace(CPU, any_device=True), TEXT)
     assert found["small", "ta"].seconds_per_merge(overlaps=True) == 3.0
-    assert found["small", "ta"].n_jobs == len(chunks(case.study, "small"))
+    assert found["small", "ta"].n_jobs == len(chunks(case.study, "small")) == 2
+    assert notes == []
+
+
+def test_jobs_of_another_config_are_left_out_and_told(tmp_path):
+    case, paths = ladder(), StudyPaths(tmp_path)
+    write_costs(paths, study_of(("dtype", "bfloat16")), "small", "ta", **TIMES)
+    write_costs(paths, case.study, "small", "average", **TIMES)
+    older = {key: value for key, value in TIMES.items() if key != "n_tokens"}
+    write_json(paths.chunk_cost("small", "dare", 0), older)  # no slice
+    for text in (TEXT, UNPREPARED):
+        found, notes = measured_jobs(case.study, paths, CPU, text)
+        assert list(found) == [("small", "average")]
+        assert len(notes) == 1
+        assert notes[0].startswith("not counted as measured: 3 of 5 finished jobs of the sweep")
+
+
+@pytest.mark.parametrize(
+    ("text", "counts"),
+    [
+        (TEXT, True),
+        (replace(TEXT, n_tokens=TEXT.n_tokens + 1), False),
+        (replace(UNPREPARED, n_tokens=1), True),  # its length is not known
+        (replace(UNPREPARED, changed=True), False),
+    ],
+)
+def test_jobs_over_other_text_are_left_out(tmp_path, text, counts):
+    case, paths = ladder(), StudyPaths(tmp_path)
+    write_costs(paths, case.study, "small", "ta", **TIMES)
+    found, notes = measured_jobs(case.study, paths, CPU, text)
+    assert (list(found), len(notes)) == (([("small", "ta")], 0) if counts else ([], 1))
+
+
+@pytest.mark.parametrize(
+    ("content", "why"),
+    [
+        ('{"n_merges": 4, "merge', "no JSON: "),
+        ("[1, 2]", "no JSON object"),
+        ({"device": None}, "device = None: must be a device's name"),
+        ({"merge_seconds": "2"}, "merge_seconds must be a number"),
+        ({"n_merges": float("nan"), "score_seconds": -1}, "n_merges, score_seconds must be"),
+    ],
+)
+def test_a_broken_record_is_named_with_the_way_out_and_the_others_count(tmp_path, content, why):
+    case, paths = ladder(), StudyPaths(tmp_path)
+    write_costs(paths, case.study, "small", "ta", **TIMES)
+    path = paths.chunk_cost("small", "ta", 0)
+    if isinstance(content, dict):
+        content = json.dumps(json.loads(path.read_text()) | content)
+    path.write_text(content)
+    found, notes = measured_jobs(case.study, paths, CPU, TEXT)
+    assert found["small", "ta"] == Measured(1, 10, 20.0, 30.0)
+    assert len(notes) == 1
+    assert notes[0].startswith(f"{path}: is no record of a finished job ({why}")
+    assert notes[0].endswith("delete it, or run its job again")
+
+
+@pytest.mark.parametrize(("n_jobs", "words"), [(1, "1 job"), (2, "2 jobs")])
+def test_measured_jobs_are_counted_in_words(n_jobs, words):
+    case = replace(ladder(), measured={("small", "ta"): Measured(n_jobs, 1, 1.0, 1.0)})
+    said = Estimate(case).assumptions[-1]
+    assert said == f"small, ta: seconds per merge measured in {words} of this study"
+
+
+def write_contents(path, study, origin):
+    """Write what the prepared shards hold: in each domain 4 items of 10 tokens."""
+    rows = [
+        dict.fromkeys(SHARDS, 0) | {"domain": domain, "n_items": 4, "n_tokens": 40, "n_scored": 30}
+        for domain in study.domain_names
+    ]
+    write_table(path, pl.DataFrame(rows, schema=dict(SHARDS)), SHARDS, SHARDS_KEY, origin)
 
 
 def test_prepared_text_is_counted_and_other_text_is_its_limit(tmp_path):
@@ -437,16 +518,54 @@ def test_prepared_text_is_counted_and_other_text_is_its_limit(tmp_path):
     limit = text_length(study, path)
     assert (limit.n_tokens, limit.n_scored, limit.prepared) == (600, 600, False)
     assert limit.squared_lengths == 600 * 96
-    rows = [
-        {"n_heldout": 9, "n_items": 4, "n_skipped": 0, "n_tokens": 40, "n_scored": 30}
-        | {name: 0 for name in SHARDS if name not in ("domain", "n_items", "n_tokens", "n_scored")}
-        | {"domain": domain, "n_items": 4, "n_tokens": 40, "n_scored": 30}
-        for domain in study.domain_names
-    ]
-    write_table(path, pl.DataFrame(rows, schema=dict(SHARDS)), SHARDS, SHARDS_KEY, {})
+    write_contents(path, study, provenance(study, "data", "shards"))
     text = text_length(study, path)
     assert (text.n_items, text.n_tokens, text.n_scored) == (12, 120, 90)
     assert text.squared_lengths == 3 * 4 * 10**2
+    assert (text.prepared, text.changed) == (True, False)
+
+
+@pytest.mark.parametrize("told", [True, False])
+def test_text_prepared_under_another_config_is_not_counted_and_told(tmp_path, told):
+    study, path = study_of(("evaluation.tokens_per_domain", 2000)), tmp_path / "contents.parquet"
+    write_contents(path, study, provenance(study_of(), "data", "shards") if told else {})
+    text = text_length(study, path)
+    assert text == replace(text_length(study, tmp_path / "none"), changed=True)
+    assert text.n_tokens == 6000
+    said = [note for note in Estimate(ladder(CPU, text)).notes if "is of another config" in note]
+    assert len(said) == 1
+    assert Estimate(ladder(CPU, replace(text, changed=False))).notes == []
+
+
+def trained_experts(batch_rows):
+    """The paper's study, but that it trains the experts of its two smallest sizes."""
+    raw = qwen_dict()
+    raw["experts"] = [expert | {"domain": "algebra"} for expert in raw["experts"]]
+    raw["sizes"] = [size | {"experts": {}} for size in raw["sizes"][:2]]
+    raw["training"]["expert"] |= {"batch_rows": batch_rows, "max_length": 16384}
+    return replace(qwen(), study=parse_study(raw))
+
+
+def test_training_that_one_device_cannot_hold_is_said_to_be_impossible_and_counted():
+    found = Estimate(trained_experts(16))
+    rows = {row.size: row for row in found.rows if row.rule == "expert"}
+    needed = {size: row.devices_per_job for size, row in rows.items()}
+    assert needed["0.5b"] > 1
+    assert len(found.notes) == 1
+    said = found.notes[0]
+    assert "a training job uses one H100" in said
+    assert ", ".join(f"{n} (expert at {size})" for size, n in needed.items()) in said
+    assert "cannot be trained here" in said
+    assert "the totals count them" in said
+    assert "name finished checkpoints under sizes[].experts, or lower" in said
+    assert found.total["device_seconds"] > sum(row.device_seconds for row in rows.values()) > 0
+
+
+def test_training_that_one_device_holds_is_not_remarked_on():
+    found = Estimate(trained_experts(1))
+    devices = {row.size: row.devices_per_job for row in found.rows if row.rule == "expert"}
+    assert devices["0.5b"] == 1
+    assert not [note for note in found.notes if "expert at 0.5b" in note]
 
 
 def test_nonsense_is_refused_all_at_once():

@@ -101,7 +101,7 @@ class Estimate:
     @property
     def notes(self) -> list[str]:
         """What stands out: jobs that are too long or too large, and what was measured elsewhere."""
-        return list(notes_of(self.case, self.plans, self.rows, self.n_devices))
+        return list(notes_of(self.case, self.plans, self.rows))
 
     @property
     def assumptions(self) -> list[str]:

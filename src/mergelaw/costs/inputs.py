@@ -1,18 +1,15 @@
 """What an estimate starts from: the machine, the text, the models, and jobs measured already."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from mergelaw.config import Study
 from mergelaw.costs.devices import Device
 from mergelaw.costs.shapes import ModelShape
-from mergelaw.design import chunks
 from mergelaw.errors import ConfigError, listing
-from mergelaw.paths import StudyPaths
-from mergelaw.tables import SHARDS, read_table
+from mergelaw.provenance import fingerprint
+from mergelaw.tables import SHARDS, read_provenance, read_table
 
 HOST_BYTES_PER_GPU = 256_000_000_000
 """ASSUME a host has this memory for each GPU, as a DGX H100 does: 2 TB for eight."""
@@ -87,6 +84,8 @@ class TextLength:
         Sum over items of their squared length.
     prepared : bool
         Whether they were counted in prepared text; else all are the config's limits.
+    changed : bool
+        Whether there is prepared text, but of another config.
     """
 
     n_items: int
@@ -94,10 +93,13 @@ class TextLength:
     n_scored: int
     squared_lengths: float
     prepared: bool
+    changed: bool = False
 
 
 def text_length(study: Study, contents: Path) -> TextLength:
     """Return the length of a study's text: counted where it is prepared, else its upper limit.
+
+    Text that was prepared under another config does not count.
 
     Parameters
     ----------
@@ -106,17 +108,26 @@ def text_length(study: Study, contents: Path) -> TextLength:
     contents : Path
         Table of the prepared shards; items of a domain count as equally long.
     """
-    if contents.exists():
-        rows = read_table(contents, SHARDS).to_dicts()
-        squared = sum(row["n_tokens"] ** 2 / row["n_items"] for row in rows)
-        items, tokens, scored = (
-            sum(row[key] for row in rows) for key in ("n_items", "n_tokens", "n_scored")
-        )
-        return TextLength(items, tokens, scored, squared, prepared=True)
+    if not contents.exists():
+        return _text_limit(study, changed=False)
+    rows = read_table(contents, SHARDS).to_dicts()
+    if read_provenance(contents).get("slice") != fingerprint(study, "data", "shards"):
+        return _text_limit(study, changed=True)
+    squared = sum(row["n_tokens"] ** 2 / row["n_items"] for row in rows)
+    items, tokens, scored = (
+        sum(row[key] for row in rows) for key in ("n_items", "n_tokens", "n_scored")
+    )
+    return TextLength(items, tokens, scored, squared, prepared=True)
+
+
+def _text_limit(study: Study, *, changed: bool) -> TextLength:
+    """Return the most that the config takes, in items of the greatest length."""
     tokens = study.evaluation.tokens_per_domain * len(study.domains)
     longest = min(study.evaluation.max_length, study.evaluation.tokens_per_domain)
-    n_items = -(-tokens // longest)
-    return TextLength(n_items, tokens, tokens, float(tokens * longest), prepared=False)
+    squared = float(tokens * longest)
+    return TextLength(
+        -(-tokens // longest), tokens, tokens, squared, prepared=False, changed=changed
+    )
 
 
 @dataclass(frozen=True)
@@ -186,44 +197,3 @@ class Case:
     measured: Mapping[tuple[str, str], Measured] = field(default_factory=dict)
     n_figures: int = 0
     notes: tuple[str, ...] = ()
-
-
-def measured_jobs(
-    study: Study, paths: StudyPaths, machine: Machine
-) -> tuple[dict[tuple[str, str], Measured], list[str]]:
-    """Return what finished jobs took, by size and method, and the other devices that some ran on.
-
-    Jobs of other devices count only if `machine.any_device`; records of an older version, which
-    lack the times of merging and scoring, never do.
-    """
-    found: dict[tuple[str, str], Measured] = {}
-    others: list[str] = []
-    for size in study.size_names:
-        for method in study.method_labels:
-            records = [
-                record
-                for chunk in chunks(study, size)
-                if (record := _record(paths.chunk_cost(size, method, chunk.index)))
-            ]
-            fitting = [r for r in records if machine.any_device or _is_on(machine, r)]
-            others += [str(r.get("device")) for r in records if not _is_on(machine, r)]
-            if fitting:
-                sums = (
-                    sum(r[key] for r in fitting)
-                    for key in ("n_merges", "merge_seconds", "score_seconds")
-                )
-                found[size, method] = Measured(len(fitting), *sums)
-    return found, sorted(set(others))
-
-
-def _is_on(machine: Machine, record: Mapping[str, Any]) -> bool:
-    return machine.device.is_named(str(record.get("device", "")))
-
-
-def _record(path: Path) -> dict[str, Any] | None:
-    """Return the record of a job that scored merges and was timed; else None."""
-    if not path.exists():
-        return None
-    record: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-    timed = {"n_merges", "merge_seconds", "score_seconds"} <= record.keys()
-    return record if timed and record["n_merges"] else None

@@ -3,12 +3,12 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from mergelaw.costs.inputs import Case
+from mergelaw.costs.inputs import Case, SizeModel, TextLength
 from mergelaw.costs.row import Row
 from mergelaw.costs.sweep import SweepSize
 
-TRAINING = ("base", "expert")
-"""Rules that train models."""
+TRAINING = {"base": "sizes[].base", "expert": "sizes[].experts"}
+"""Rules that train models, and where the config names finished ones instead."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +40,22 @@ class ChunkPlan:
     slowest: str
 
 
-def notes_of(
-    case: Case, plans: Sequence[ChunkPlan], rows: Sequence[Row], n_devices: int
-) -> Iterator[str]:
+def notes_of(case: Case, plans: Sequence[ChunkPlan], rows: Sequence[Row]) -> Iterator[str]:
     """Yield what stands out: jobs that are too long or too large, and the case's own notes."""
-    machine, limit = case.machine, case.machine.job_seconds
+    yield from _long_merges(case, plans)
+    yield from _small_hosts(case)
+    yield from _training_beyond_one_device(case, rows)
+    if case.text.changed:
+        yield (
+            "the prepared text (data/shards of the results) is of another config, and not counted: "
+            "the text is estimated from this one"
+        )
+    yield from case.notes
+
+
+def _long_merges(case: Case, plans: Sequence[ChunkPlan]) -> Iterator[str]:
+    """Yield sizes of which one merge takes longer than a job should."""
+    limit = case.machine.job_seconds
     for plan in plans:
         if plan.longest_job_seconds > limit:
             yield (
@@ -53,50 +64,43 @@ def notes_of(
                 f"{limit / 60:g} min asked for; chunk_size 1 is the least: give a longer "
                 "--job-minutes, or lower evaluation.tokens_per_domain"
             )
+
+
+def _small_hosts(case: Case) -> Iterator[str]:
+    """Yield sizes whose jobs need more of the host's memory than they have."""
     for size in case.study.size_names:
         at = SweepSize(case, size)
-        least, has = at.host_other_bytes, machine.host_bytes * at.devices_per_job
+        least, has = at.host_other_bytes, case.machine.host_bytes * at.devices_per_job
         if least > has:
             yield (
                 f"{size}: a job needs {least / 1e9:,.1f} GB of host memory with nothing held, and "
                 f"has {has / 1e9:,.1f} GB (--host-memory)"
             )
-    too_many = [
-        f"{row.devices_per_job} ({row.rule} at {row.size})"
-        for row in rows
-        if row.rule in TRAINING and row.devices_per_job > n_devices
-    ]
-    if too_many:
+
+
+def _training_beyond_one_device(case: Case, rows: Sequence[Row]) -> Iterator[str]:
+    """Yield one line on all training that one device, which is all that a job uses, cannot hold."""
+    beyond = [row for row in rows if row.rule in TRAINING and row.devices_per_job > 1]
+    if beyond:
+        where = ", ".join(f"{row.devices_per_job} ({row.rule} at {row.size})" for row in beyond)
+        keys = " and ".join(TRAINING[rule] for rule in dict.fromkeys(row.rule for row in beyond))
         yield (
-            f"training needs more devices at once than the {n_devices} at hand: "
-            f"{', '.join(too_many)}; give finished checkpoints, or lower training's batch_rows or "
-            "max_length"
+            f"a training job uses one {case.machine.device.name}, and these would need more: "
+            f"{where}; they cannot be trained here as the config stands, though the totals count "
+            f"them as if spread over so many: name finished checkpoints under {keys}, or lower "
+            "training's batch_rows or max_length"
         )
-    yield from case.notes
 
 
 def assumptions_of(case: Case, rows: Sequence[Row]) -> Iterator[str]:
     """Yield everything that is taken for granted, in words."""
-    machine, text, device = case.machine, case.text, case.machine.device
+    machine, device = case.machine, case.machine.device
     yield (
         f"{device.name}: {device.source}; {machine.utilisation:.0%} of the peak is reached "
         "(--utilisation)"
     )
-    if text.prepared:
-        yield f"text: {text.n_tokens:,} tokens, counted in the prepared shards"
-    else:
-        yield (
-            f"text: {text.n_tokens:,} tokens, the most that evaluation.tokens_per_domain takes, "
-            "all scored, in items of evaluation.max_length; less text costs less"
-        )
-    for name, model in case.sizes.items():
-        guess = ""
-        if model.shape.assumed:
-            guess = (
-                f"; taken to have {model.shape.layers} layers of width {model.shape.width} and a "
-                f"vocabulary of {model.shape.vocabulary:,}"
-            )
-        yield f"{name}: {model.shape.n_params:,} parameters from {model.origin}{guess}"
+    yield _text_words(case.text)
+    yield from (f"{name}: {_model_words(model)}" for name, model in case.sizes.items())
     yield (
         f"merges are made in the host's memory at {machine.merge_bandwidth / 1e9:g} GB/s "
         f"(--bandwidth), checkpoints read at {machine.disk_bandwidth / 1e9:g} GB/s "
@@ -104,16 +108,41 @@ def assumptions_of(case: Case, rows: Sequence[Row]) -> Iterator[str]:
         "a job (--host-memory)"
     )
     if device.is_gpu:
-        yield (
-            "a model is split over GPUs by layers where one cannot hold it (weights, logits and "
-            "activations above 0.9 of its memory): then one of them computes at a time"
-        )
-        yield "the next merge is made while one is scored: a merge takes the longer of the two"
+        yield from _gpu_words()
     if any(row.rule in TRAINING for row in rows):
         yield (
             "training: 6 N D operations in float32, every item max_length long, all activations "
-            "kept, spread evenly over the devices of a job"
+            "kept; what one device cannot hold counts as spread evenly over several"
         )
-    for size, method in case.measured:
-        found = case.measured[size, method]
-        yield f"{size}, {method}: seconds per merge measured in {found.n_jobs} jobs of this study"
+    for (size, method), found in case.measured.items():
+        jobs = f"{found.n_jobs} job{'s'[: found.n_jobs != 1]}"
+        yield f"{size}, {method}: seconds per merge measured in {jobs} of this study"
+
+
+def _text_words(text: TextLength) -> str:
+    if text.prepared:
+        return f"text: {text.n_tokens:,} tokens, counted in the prepared shards"
+    return (
+        f"text: {text.n_tokens:,} tokens, the most that evaluation.tokens_per_domain takes, "
+        "all scored, in items of evaluation.max_length; less text costs less"
+    )
+
+
+def _model_words(model: SizeModel) -> str:
+    shape = model.shape
+    known = f"{shape.n_params:,} parameters from {model.origin}"
+    if not shape.assumed:
+        return known
+    return (
+        f"{known}; taken to have {shape.layers} layers of width {shape.width} and a vocabulary of "
+        f"{shape.vocabulary:,}"
+    )
+
+
+def _gpu_words() -> Iterator[str]:
+    yield (
+        "a model is split over GPUs by layers where weights, logits and activations take more than "
+        "0.9 of one's memory: then one of them computes at a time; a job itself asks only whether "
+        "its weights fit 0.85 of what is free"
+    )
+    yield "the next merge is made while one is scored: a merge takes the longer of the two"

@@ -17,9 +17,9 @@ from mergelaw.costs.inputs import (
     Case,
     Machine,
     SizeModel,
-    measured_jobs,
     text_length,
 )
+from mergelaw.costs.measured import measured_jobs
 from mergelaw.costs.memory import available_bytes
 from mergelaw.costs.shapes import (
     VOCABULARY,
@@ -27,7 +27,7 @@ from mergelaw.costs.shapes import (
     shape_of_architecture,
     shape_of_config,
 )
-from mergelaw.errors import CheckpointError, ConfigError, listing
+from mergelaw.errors import CheckpointError, ConfigError, DataError, listing
 from mergelaw.files import write_json
 from mergelaw.paths import StudyPaths
 from mergelaw.tools.options import Json
@@ -106,13 +106,9 @@ def _case(study: Study, machine: Machine) -> Case:
 
     paths = StudyPaths.of(study)
     sizes, notes = size_models(study, paths)
-    timed, others = measured_jobs(study, paths, machine)
-    if others and not machine.any_device:
-        notes.append(
-            f"jobs of this study were measured on {', '.join(others)}; --measured uses their times"
-        )
     text = text_length(study, paths.shard_contents)
-    return Case(study, machine, text, sizes, timed, len(FIGURES), tuple(notes))
+    timed, left_out = measured_jobs(study, paths, machine, text)
+    return Case(study, machine, text, sizes, timed, len(FIGURES), (*notes, *left_out))
 
 
 def size_models(study: Study, paths: StudyPaths) -> tuple[dict[str, SizeModel], list[str]]:
@@ -142,14 +138,11 @@ def _model(study: Study, paths: StudyPaths, size: Size, key: str, notes: list[st
         vocabulary, origin = _vocabulary(study, paths)
         shape = shape_of_architecture(size.architecture, vocabulary)
         return SizeModel(shape, 4.0, f"`architecture` and {origin}")
-    folder, lack = _folder(str(size.base))
+    folder = _folder(str(size.base))
     counted = _counted(folder, size, key, notes) if folder else None
     settings = _config_json(folder) if folder else {}
     if counted is None and size.n_params is None:
-        raise ConfigError(
-            f"{key}.n_params: is missing, and the weights of `base` = {size.base!r} are not here "
-            f"({lack or 'its folder has none'}); give the number of its parameters"
-        )
+        raise ConfigError(f"{key}.n_params: is missing, and {_lack(str(size.base), folder)}")
     if counted is None:
         n_params = size.n_params or 0
         shape = shape_of_config(n_params, settings) if settings else assumed_shape(n_params)
@@ -167,14 +160,29 @@ def _and(settings: dict[str, Any]) -> str:
     return ", and config.json" if settings else ""
 
 
-def _folder(ref: str) -> tuple[Path | None, str]:
-    """Return the folder of a base where it is here, else why not."""
+def _folder(ref: str) -> Path | None:
+    """Return the folder of a base or tokenizer where it is here."""
     from mergelaw.hub import resolve
 
     try:
-        return resolve(ref), ""
-    except CheckpointError as error:
-        return None, str(error)
+        return resolve(ref)
+    except CheckpointError:
+        return None
+
+
+def _lack(base: str, folder: Path | None) -> str:
+    """Return why a base's parameters cannot be counted; org/name may be meant as a folder, too."""
+    from mergelaw.hub import NAME, download_command, is_hub_name
+
+    if folder is not None:
+        return f"`base` = {base!r} has no weights that tell it ({folder}); give the number"
+    lack = f"`base` = {base!r}: no such folder ({Path(base).expanduser().absolute()})"
+    lack += "; correct it, or give the number of parameters as n_params"
+    match = NAME.fullmatch(base)
+    if match is None or not is_hub_name(base):
+        return lack
+    command = download_command(match["repo"], match["revision"])
+    return f"{lack}; or, if it is a name of the Hugging Face Hub, run first: {command}"
 
 
 def _counted(folder: Path, size: Size, key: str, notes: list[str]) -> tuple[int, float] | None:
@@ -221,7 +229,7 @@ def _vocabulary(study: Study, paths: StudyPaths) -> tuple[int, str]:
 def _tokenizer_folders(study: Study, paths: StudyPaths) -> Iterator[Path]:
     yield paths.tokenizer
     if study.tokenizer.path is not None:
-        folder, _ = _folder(study.tokenizer.path)
+        folder = _folder(study.tokenizer.path)
         if folder:
             yield folder
 
@@ -231,6 +239,12 @@ def _entries(path: Path) -> int:
     from mergelaw.checkpoints.store import read_json
 
     found = read_json(path)
-    vocabulary = found["model"]["vocab"]
-    added = [token["id"] for token in found.get("added_tokens") or ()]
-    return max(len(vocabulary), max(added, default=-1) + 1)
+    try:
+        n_tokens = len(found["model"]["vocab"])
+        added = [int(token["id"]) for token in found.get("added_tokens") or ()]
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DataError(
+            f"{path}: lacks `model` with `vocab`, or an `id` in `added_tokens`, which each "
+            "tokenizer.json has: put a whole one there, or delete it where it is one of the results"
+        ) from error
+    return max(n_tokens, max(added, default=-1) + 1)
