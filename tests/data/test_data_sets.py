@@ -148,24 +148,43 @@ def test_fetching_asks_the_hub_and_says_that_it_does_not_answer(tmp_path, cache)
     assert cache, "the network was asked for"
 
 
-def test_fetching_reads_no_other_revision_than_the_hub_names(monkeypatch):
+@pytest.fixture
+def hub(monkeypatch):
+    """Return what the library builds for a hub that answers with one commit."""
     import datasets
     import huggingface_hub
 
-    hub = SimpleNamespace(dataset_info=lambda *_, **__: SimpleNamespace(sha=NEW))
-    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: hub)
+    answer = SimpleNamespace(dataset_info=lambda *_, **__: SimpleNamespace(sha=NEW))
+    monkeypatch.setattr(huggingface_hub, "HfApi", lambda: answer)
     built = SimpleNamespace(
-        hash=OLD,
+        hash=NEW,
         download_and_prepare=lambda: None,
         as_dataset=lambda split: [{"split": split}],
         as_streaming_dataset=lambda split: iter([{"stream": split}]),
     )
     monkeypatch.setattr(datasets, "load_dataset_builder", lambda *_, **__: built)
+    return built
+
+
+def test_fetching_reads_no_other_revision_than_the_hub_names(hub, capsys):
+    hub.hash = OLD
     message = refusal("Org/math", fetch=True)
     assert f"`datasets` would read revision {OLD} instead of {NEW}" in message
-    built.hash = NEW
+    assert "commit" not in capsys.readouterr().err, "nothing was read"
+    hub.hash = NEW
     assert read("Org/math", fetch=True) == [("Org/math[0]", {"split": "train"})]
     assert read("Org/math", fetch=True, streaming=True) == [("Org/math[0]", {"stream": "train"})]
+
+
+@pytest.mark.parametrize("streaming", [False, True])
+def test_fetching_without_a_revision_tells_how_to_pin_what_was_read(hub, capsys, streaming):
+    read("Org/math", fetch=True, streaming=streaming)
+    assert (
+        f"data set 'Org/math': read at commit {NEW}, which is the newest; to read the same text "
+        f"next time, set `revision: {NEW}`\n"
+    ) in capsys.readouterr().err
+    read("Org/math", fetch=True, revision=NEW, streaming=streaming)
+    assert "commit" not in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("streaming", [False, True])

@@ -349,6 +349,40 @@ def test_white_space_that_the_template_trims_is_not_looked_for():
     assert scored_text(tokenizer, item) == "The answer is 12.<|im_end|>"
 
 
+LSTRIPPED = (
+    "{% for m in messages %}{{ m.role + '\n' + m.content.lstrip('\n') + '<|im_end|>' }}{% endfor %}"
+)
+
+
+@pytest.mark.parametrize(
+    ("template", "answer", "expected"),
+    [
+        (LSTRIPPED, "\nx\n", "x\n"),
+        (LSTRIPPED, "\n \n", " \n"),
+        (LSTRIPPED.replace("lstrip('\n')", "strip() + '\n'"), "x\n", "x\n"),
+        (LSTRIPPED.replace("lstrip('\n')", "rstrip()"), "\nx\n", "\nx"),
+        (LSTRIPPED.replace("'\n' +", "'\n' + ('\n' if m.content == 'x' else '') +"), "x", "x"),
+        (QWEN3, "\n\nx\n", "x\n"),
+        (
+            QWEN3.replace("parts[-1].lstrip('\n')", "parts[-1].strip('\n')"),
+            "<think>\nAdd.\n</think>\n\nx\n",
+            "<think>\nAdd.\n</think>\n\nx",
+        ),
+        (QWEN3, "\n<think>\nAdd.\n</think>\n\nx\n", "<think>\nAdd.\n</think>\n\nx\n"),
+    ],
+)
+def test_white_space_of_the_template_is_not_taken_for_the_response_s(template, answer, expected):
+    """The template writes as much white space as it took away: the same text, by another hand."""
+    tokenizer = chatml(template)
+    rendered = Encoder(tokenizer, LONG).render(row(chat("Add.", answer)))
+    assert rendered.text[rendered.start :].rstrip("\n").removesuffix("<|im_end|>") == expected
+
+
+def test_a_template_that_leaves_out_an_empty_response_is_refused():
+    with pytest.raises(DataError, match="the chat template changes or leaves out the response"):
+        encode(chatml("{{ messages[0].content }}"), chat("Add.", ""))
+
+
 def test_white_space_that_the_template_keeps_is_scored():
     tokenizer = chatml(
         "{% for m in messages %}{{ m.role + ':' + m.content }}{% endfor %}<|im_end|>"

@@ -106,6 +106,33 @@ def test_a_template_file_that_cannot_be_used_is_refused(tokenizer, tmp_path, con
         set_template(tokenizer, str(tmp_path / "t.jinja"))
 
 
+def test_a_broken_template_file_is_refused_by_the_tokenizer_job_with_its_line(tmp_path):
+    fitting("chatml").save_pretrained(tmp_path / "given")
+    file, paths = tmp_path / "own.jinja", StudyPaths(tmp_path / "study")
+    file.write_text("{% for m in messages %}\n{{ m.content | }}\n{% endfor %}")
+    study = study_of(
+        ("tokenizer.vocab_size", None),
+        ("tokenizer.path", str(tmp_path / "given")),
+        ("tokenizer.template", str(file)),
+    )
+    with pytest.raises(DataError, match=r"own\.jinja: line 2 is no jinja \(.*\); correct it"):
+        write_tokenizer(study, paths)
+    assert not paths.tokenizer.exists()
+    file.write_text("{% for m in messages %}\n{{ m.content }}\n")
+    with pytest.raises(DataError, match=r"own\.jinja: line 2 is no jinja \(Unexpected end of"):
+        write_tokenizer(study, paths)
+
+
+def test_a_template_file_may_use_what_transformers_adds_to_jinja(tokenizer, tmp_path):
+    text = (
+        "{% for m in messages %}{% if loop.index > 2 %}{% break %}{% endif %}{{ m.role }}"
+        "{% generation %}{{ m.content }}{% endgeneration %}{{ strftime_now('%d') }}{% endfor %}"
+    )
+    (tmp_path / "t.jinja").write_text(text)
+    set_template(given := fitting("chatml"), str(tmp_path / "t.jinja"))
+    assert given.apply_chat_template(TALK[:2], tokenize=False).startswith("user1 + 1?")
+
+
 def test_the_study_s_tokenizer_carries_the_template(tmp_path):
     fitting("llama3").save_pretrained(tmp_path / "given")
     own = "{% for m in messages %}{{ m.content }}{% endfor %}"

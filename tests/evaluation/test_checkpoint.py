@@ -20,6 +20,8 @@ from mergelaw.evaluation import model as model_module
 from mergelaw.evaluation.cell import score_cell
 from mergelaw.evaluation.checkpoint import (
     SCORES,
+    Origin,
+    read_origin,
     read_scores,
     read_text,
     score_checkpoint,
@@ -105,7 +107,9 @@ def test_any_folder_can_be_scored_and_gives_the_same_sums(models, paths, tmp_pat
     batch_tokens = study.evaluation.batch_tokens
     scores = score_checkpoint(folder, shard_files(paths), "float32", batch_tokens)
     assert pl.DataFrame([s.row() for s in scores], schema=SCORES).equals(rows.select(*SCORES))
-    write_scores(tmp_path / "scores.parquet", scores)
+    origin = Origin("own/expert", "float32", {"algebra": "x"})
+    write_scores(tmp_path / "scores.parquet", scores, origin)
+    assert read_origin(tmp_path / "scores.parquet") == origin
     assert read_table(tmp_path / "scores.parquet", SCORES).equals(rows.select(*SCORES))
     assert read_scores(tmp_path / "scores.parquet") == scores
     assert "torch" in json.loads(read_provenance(tmp_path / "scores.parquet")["versions"])

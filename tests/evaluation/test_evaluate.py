@@ -98,10 +98,27 @@ def test_an_error_that_only_all_items_give_is_said(call, folder):
 
 
 def test_losses_of_a_table_stand_for_its_model(call, folder, tmp_path):
-    assert call(folder / "base", "--out", tmp_path / "base.parquet")[0] == 0
+    status, out, _ = call(folder / "base", "--out", tmp_path / "base.parquet")
+    assert status == 0
+    assert out.endswith(f"\nwrote {tmp_path / 'base.parquet'}\n")
+    silent = facts(call, folder / "base", "--out", tmp_path / "again.parquet")
+    assert [part["domain"] for part in silent] == ["algebra", "code"]
     by_table = facts(call, "own/expert", "--against", tmp_path / "base.parquet")
     by_model = facts(call, "own/expert", "--against", folder / "base")
     assert by_table | {"against": 0} == by_model | {"against": 0}
+
+
+def test_losses_of_another_type_are_told_in_words(call, folder, tmp_path):
+    call(folder / "base", "--out", tmp_path / "base.parquet", "--dtype", "bfloat16")
+    status, out, err = call("own/expert", "--against", tmp_path / "base.parquet")
+    assert (status, out) == (1, "")
+    assert f"give --dtype bfloat16, or score {folder / 'base'} with --dtype float32" in err
+
+
+def test_a_name_that_against_would_not_find_is_refused_before_scoring(call, tmp_path):
+    status, _, err = call("no/such", "--out", tmp_path / "y.csv")
+    assert status == 1
+    assert "must end in .parquet" in err
 
 
 @pytest.mark.parametrize(
@@ -109,6 +126,7 @@ def test_losses_of_a_table_stand_for_its_model(call, folder, tmp_path):
     [
         (("--standard-error", "0.1"), "--standard-error is that of a difference"),
         (("--against", "x", "--out", "y.parquet"), "--out holds the losses of one checkpoint"),
+        (("--out", "y.csv"), "--out y.csv: must end in .parquet, so that --against finds it again"),
         (("--against", "nowhere"), "'nowhere': no such folder"),
         (("--against", "nowhere.parquet"), "nowhere.parquet"),
         (("--against", "x", "--standard-error", "0"), "--standard-error"),

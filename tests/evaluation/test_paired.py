@@ -7,8 +7,18 @@ import numpy as np
 import pytest
 import torch
 
-from mergelaw.errors import CheckpointError, DataError
-from mergelaw.evaluation.checkpoint import Score, score_model, write_scores
+from mergelaw.data.encode import Encoder
+from mergelaw.errors import CheckpointError, DataError, TableError
+from mergelaw.evaluation.checkpoint import (
+    SCORES,
+    SCORES_KEY,
+    Origin,
+    Score,
+    read_text,
+    score_checkpoint,
+    score_model,
+    write_scores,
+)
 from mergelaw.evaluation.estimator import Difference, DomainDifference, domain_difference
 from mergelaw.evaluation.model import load_model
 from mergelaw.evaluation.paired import (
@@ -18,9 +28,11 @@ from mergelaw.evaluation.paired import (
     paired_difference,
     table_scorer,
 )
-from mergelaw.evaluation.shards import EvalShard, write_shard
+from mergelaw.evaluation.shards import EvalShard, prepare_shard, write_shard
 from mergelaw.evaluation.text import EvalText
+from mergelaw.tables import read_table, write_table
 from tests.evaluation.families import family, random_items
+from tests.helpers import item_rows, tiny_model
 
 
 def shard(domain, items):
@@ -124,8 +136,6 @@ def files(folder):
 @pytest.fixture(scope="module")
 def losses(folder, files):
     """Scores of both models by the engine that scores all."""
-    from mergelaw.evaluation.checkpoint import score_checkpoint
-
     return {
         name: score_checkpoint(folder / name, files, "float32", 400) for name in ("expert", "base")
     }
@@ -184,11 +194,88 @@ def test_every_item_is_scored_once_and_rounds_grow(files):
 
 def test_a_table_of_losses_stands_for_its_model(folder, files, losses, exact, tmp_path):
     path = tmp_path / "base.parquet"
-    write_scores(path, losses["base"])
+    write_scores(path, losses["base"], Origin.of("base", "float32", read_text(files, 400)))
     found = compare_checkpoints(folder / "expert", path, files, "float32", 400)
     assert found == exact
     stopped = compare_checkpoints(folder / "expert", path, files, "float32", 400, 0.012)
     assert stopped.stopped
+
+
+@pytest.fixture(scope="module")
+def answered(tmp_path_factory, tokenizer):
+    """A model, and two shards of one domain: the same answers to other questions."""
+    folder = tmp_path_factory.mktemp("answered")
+    tiny_model("Llama", vocab_size=400).save_pretrained(folder / "model")
+    encoder = Encoder(tokenizer, 96)
+    for name, question in (("sums", "2 + 1?"), ("words", "Two and one?")):
+        rows = item_rows([(question, "It is 3."), (f"Again: {question}", "It is 3.")])
+        drawn = prepare_shard("algebra", rows, encoder, 10**6, encoder.keys())
+        write_shard(folder / f"{name}.safetensors", drawn)
+    return folder
+
+
+def against(folder, table, name, dtype="float32"):
+    shard_path = folder / f"{name}.safetensors"
+    return compare_checkpoints(folder / "model", table, [shard_path], dtype, 400)
+
+
+def written(folder, path, name, dtype="float32"):
+    """Write a model's losses; return the digest of their text."""
+    files = [folder / f"{name}.safetensors"]
+    scores = score_checkpoint(folder / "model", files, dtype, 400)
+    origin = Origin.of("own/model", dtype, read_text(files, 400))
+    write_scores(path, scores, origin)
+    return origin.text["algebra"]
+
+
+def test_losses_on_the_same_answers_to_other_questions_are_refused(answered, tmp_path):
+    table = tmp_path / "t.parquet"
+    digests = {name: written(answered, table, name) for name in ("words", "sums")}
+    assert against(answered, table, "sums").difference == 0.0
+    with pytest.raises(DataError) as caught:
+        against(answered, table, "words")
+    assert str(caught.value) == (
+        f"{table} cannot be compared on this text: 1 problem\n"
+        f"  - has losses on another text of domain 'algebra' (digest {digests['sums']}) than the "
+        f"shard's (digest {digests['words']}): give the shard that it was scored on, or score "
+        "own/model on this one"
+    )
+
+
+def test_losses_of_another_type_are_refused_beside_another_text(answered, tmp_path):
+    table = tmp_path / "t.parquet"
+    written(answered, table, "sums", "bfloat16")
+    assert against(answered, table, "sums", "bfloat16").difference == 0.0
+    with pytest.raises(DataError) as caught:
+        against(answered, table, "words")
+    _, text, dtype = str(caught.value).splitlines()
+    assert "another text of domain 'algebra'" in text
+    assert dtype == (
+        "  - has losses in bfloat16, the other model is scored in float32: give --dtype bfloat16, "
+        "or score own/model with --dtype float32"
+    )
+
+
+def test_a_table_that_does_not_say_what_it_is_of_is_refused(answered, tmp_path):
+    table = tmp_path / "t.parquet"
+    written(answered, table, "sums")
+    write_table(table, read_table(table, SCORES), SCORES, SCORES_KEY, {"versions": "{}"})
+    with pytest.raises(TableError, match=r"does not say of what text and dtype .* --out .*t\.parq"):
+        against(answered, table, "sums")
+
+
+def test_a_domain_that_a_table_lacks_is_named(folder, files, answered, tmp_path):
+    table = tmp_path / "t.parquet"
+    written(answered, table, "sums")
+    with pytest.raises(DataError, match=r"1 problem\n  - has no losses on domain 'code'"):
+        compare_checkpoints(folder / "base", table, files[1:2], "float32", 400)
+
+
+def test_a_table_may_hold_more_domains_than_are_compared(folder, files, losses, tmp_path):
+    table = tmp_path / "base.parquet"
+    write_scores(table, losses["base"], Origin.of("base", "float32", read_text(files, 400)))
+    (part,) = compare_checkpoints(folder / "base", table, files[1:2], "float32", 400).domains
+    assert part.difference == pytest.approx(0.0, abs=1e-6)
 
 
 def test_losses_on_other_items_are_refused(losses):

@@ -164,10 +164,16 @@ def test_any_flipped_bit_and_any_cut_is_refused(tokenizer, tmp_path):
             read_shard(path)
 
 
+def test_a_missing_shard_is_named_with_the_command_that_makes_it(tmp_path):
+    with pytest.raises(DataError) as caught:
+        read_shard(tmp_path / "algebra.safetensors")
+    assert str(caught.value) == (
+        f"{tmp_path}/algebra.safetensors: is missing; make it (mergelaw data shards --config FILE)"
+    )
+
+
 def test_a_foreign_file_is_refused(tokenizer, tmp_path):
     path = tmp_path / "shard.safetensors"
-    with pytest.raises(DataError, match="is not a prepared shard"):
-        read_shard(path)
     write_shard(path, shard(tokenizer))
     tensors = load_file(path)
     with safe_open(path, "numpy") as file:

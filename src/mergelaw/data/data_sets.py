@@ -1,6 +1,7 @@
 """Records of data sets through the `datasets` library: local, cached, or fetched when asked to."""
 
 import itertools
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +20,8 @@ def read_dataset(source: DatasetsSource) -> Iterator[tuple[str, Mapping[str, Any
     source : DatasetsSource
         Its path is a local folder or file (JSON, JSONL, CSV, parquet), or a name of the hub. Of a
         name, the snapshot of its revision in the hub's cache is read, so that another revision
-        than the one asked for never takes its place; `fetch` downloads what the cache lacks.
+        than the one asked for never takes its place; `fetch` downloads what the cache lacks, and
+        tells the commit on standard error where no revision is given.
 
     Raises
     ------
@@ -100,6 +102,12 @@ def _fetched(source: DatasetsSource) -> Iterable[Mapping[str, Any]]:
             f"data set {source.path!r}: the hub did not answer, and `datasets` would read revision "
             f"{builder.hash} instead of {commit}; try again, or set `fetch: false` to read the "
             "cache"
+        )
+    if source.revision is None:
+        print(
+            f"data set {source.path!r}: read at commit {commit}, which is the newest; to read the "
+            f"same text next time, set `revision: {commit}`",
+            file=sys.stderr,
         )
     if source.streaming:
         return builder.as_streaming_dataset(source.split)  # type: ignore[no-any-return]

@@ -118,10 +118,9 @@ class Encoder:
         response = turns[-1]["content"]
         text = self._template(turns, place)
         stand_in = self._template([*turns[:-1], turns[-1] | {"content": STAND_IN}], place)
-        tail = stand_in.rpartition(STAND_IN)[2]
-        for said in (response, response.strip()):  # many templates trim
-            if text.endswith(said + tail):
-                return Rendered(text, len(text) - len(said + tail), False, place)
+        start = _start(text, stand_in, response)
+        if start is not None:
+            return Rendered(text, start, False, place)
         raise DataError(
             f"{place}: the chat template changes or leaves out the response, so that it is not "
             f"known which tokens are its own; {self._other_template()}"
@@ -173,6 +172,34 @@ class Encoder:
         mask[:1] = False
         n = self.max_length
         return Encoded(ids[:n], mask[:n], max(0, len(ids) - n))
+
+
+def _start(text: str, stand_in: str, response: str) -> int | None:
+    """Return where a response begins in a rendered conversation; None if it is not known.
+
+    Parameters
+    ----------
+    text : str
+        With the response.
+    stand_in : str
+        With `STAND_IN` in its place.
+    response : str
+        What the item says.
+    """
+    head, found, tail = stand_in.rpartition(STAND_IN)
+    if not found or not text.endswith(tail):
+        return None
+    before_tail = text.removesuffix(tail)
+    if before_tail.startswith(head):
+        said = before_tail.removeprefix(head)
+        if said in response and said.strip() == response.strip():  # many templates trim
+            return len(head)
+    # A template that takes thoughts out of the response and writes them anew has another head.
+    # White space before the response could then be the template's: it is not scored.
+    for said in (response.lstrip(), response.strip()):
+        if said and before_tail.endswith(said):
+            return len(before_tail) - len(said)
+    return None
 
 
 def _from(item: Rendered, spans: NDArray[np.int64]) -> NDArray[np.bool_]:

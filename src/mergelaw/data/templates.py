@@ -6,6 +6,11 @@ import re
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from jinja2 import TemplateSyntaxError, nodes
+from jinja2.ext import Extension, loopcontrols
+from jinja2.parser import Parser
+from jinja2.sandbox import ImmutableSandboxedEnvironment
+
 from mergelaw.config.data import TEMPLATE_NAMES
 from mergelaw.errors import DataError, listing
 
@@ -64,6 +69,21 @@ CLOCK = re.compile(r"""strftime_now\(\s*(['"])(.*?)\1\s*\)""")
 """How a template asks for the day; the format is a jinja string."""
 
 
+class Generation(Extension):
+    """The tag around what a model generates, which transformers adds to jinja."""
+
+    tags = {"generation"}  # noqa: RUF012 - as its base class
+
+    def parse(self, parser: Parser) -> list[nodes.Node]:
+        """Read what the tag holds."""
+        next(parser.stream)
+        return parser.parse_statements(("name:endgeneration",), drop_needle=True)
+
+
+JINJA = ImmutableSandboxedEnvironment(extensions=[Generation, loopcontrols])
+"""Parses what transformers renders; nothing is run in it."""
+
+
 def set_template(tokenizer: Any, given: str) -> None:
     """Give a tokenizer a chat template, which is saved with it.
 
@@ -77,7 +97,8 @@ def set_template(tokenizer: Any, given: str) -> None:
     Raises
     ------
     DataError
-        If the file cannot be read, or the tokenizer lacks a token that the named format writes.
+        If the file cannot be read or is no jinja, or the tokenizer lacks a token that the named
+        format writes.
     """
     named = TEMPLATES.get(given)
     if named is not None:
@@ -125,4 +146,11 @@ def _from_file(path: Path) -> str:
         raise DataError(f"tokenizer.template = {path}: cannot be read ({reason})") from error
     if not text.strip():
         raise DataError(f"tokenizer.template = {path}: is empty")
+    try:
+        JINJA.parse(text)
+    except TemplateSyntaxError as error:
+        raise DataError(
+            f"tokenizer.template = {path}: line {error.lineno} is no jinja ({error.message}); "
+            "correct it there"
+        ) from error
     return text

@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,14 +12,14 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
-from mergelaw.errors import CheckpointError, DataError, listing
+from mergelaw.errors import CheckpointError, DataError, TableError, listing
 from mergelaw.evaluation.loss import fault, item_nll
 from mergelaw.evaluation.memory import Room
 from mergelaw.evaluation.model import devices_for, load_model
 from mergelaw.evaluation.shards import EvalShard, read_shard
 from mergelaw.evaluation.text import EvalText, check_vocabulary
-from mergelaw.provenance import versions
-from mergelaw.tables import LOSSES, read_table, write_table
+from mergelaw.provenance import digest, versions
+from mergelaw.tables import LOSSES, read_provenance, read_table, write_table
 
 
 @dataclass(frozen=True)
@@ -76,6 +76,47 @@ class Score:
 SCORES = {name: LOSSES[name] for name in Score.__dataclass_fields__}
 """Columns of one checkpoint's losses: those of the sweep that need no study."""
 SCORES_KEY = ("domain",)
+
+
+@dataclass(frozen=True)
+class Origin:
+    """What losses are of: two models' are compared if text and type are the same.
+
+    Attributes
+    ----------
+    checkpoint : str
+        As it was given: a folder or a name of the Hub.
+    dtype : str
+        Type of the forward pass.
+    text : mapping of str to str
+        Digest of the keys of each domain's shard, which tell what its tokens were made from.
+    """
+
+    checkpoint: str
+    dtype: str
+    text: Mapping[str, str]
+
+    @classmethod
+    def of(cls, checkpoint: str, dtype: str, text: EvalText) -> "Origin":
+        """Return what losses on a text are of."""
+        keys = {shard.domain: digest(dict(shard.keys)) for shard in text.shards}
+        return cls(checkpoint, dtype, keys)
+
+    def differences(self, other: "Origin") -> list[str]:
+        """Say what stands against comparing these losses with others, domain by domain."""
+        problems = [
+            f"has losses on another text of domain {name!r} (digest {self.text[name]}) than the "
+            f"shard's (digest {mark}): give the shard that it was scored on, or score "
+            f"{self.checkpoint} on this one"
+            for name, mark in other.text.items()
+            if self.text.get(name, mark) != mark
+        ]
+        if self.dtype != other.dtype:
+            problems.append(
+                f"has losses in {self.dtype}, the other model is scored in {other.dtype}: give "
+                f"--dtype {self.dtype}, or score {self.checkpoint} with --dtype {other.dtype}"
+            )
+        return problems
 
 
 def score_model(model: Any, text: EvalText, owner: str, room: Room | None = None) -> list[Score]:
@@ -196,8 +237,10 @@ def read_text(shard_paths: Sequence[Path], batch_tokens: int) -> EvalText:
     return EvalText.of(shards, batch_tokens)
 
 
-def write_scores(path: Path, scores: Sequence[Score]) -> None:
+def write_scores(path: Path, scores: Sequence[Score], origin: Origin) -> None:
     """Write the losses of one checkpoint as a table with the columns of `SCORES`.
+
+    What they are of is stored in the table's metadata.
 
     Raises
     ------
@@ -205,7 +248,9 @@ def write_scores(path: Path, scores: Sequence[Score]) -> None:
         If it cannot be written.
     """
     frame = pl.DataFrame([score.row() for score in scores], schema=SCORES)
-    write_table(path, frame, SCORES, SCORES_KEY, {"versions": json.dumps(versions())})
+    facts = {"checkpoint": origin.checkpoint, "dtype": origin.dtype}
+    facts |= {"text": json.dumps(dict(origin.text)), "versions": json.dumps(versions())}
+    write_table(path, frame, SCORES, SCORES_KEY, facts)
 
 
 def read_scores(path: Path) -> list[Score]:
@@ -217,3 +262,22 @@ def read_scores(path: Path) -> list[Score]:
         If the table is missing, or has not the columns of `SCORES`.
     """
     return [Score(**row) for row in read_table(path, SCORES).iter_rows(named=True)]
+
+
+def read_origin(path: Path) -> Origin:
+    """Read what the losses of a table are of, as `write_scores` wrote it.
+
+    Raises
+    ------
+    TableError
+        If the table does not say it, as those of earlier versions.
+    """
+    facts = read_provenance(path)
+    try:
+        return Origin(facts["checkpoint"], facts["dtype"], json.loads(facts["text"]))
+    except KeyError as error:
+        raise TableError(
+            f"{path}: does not say of what text and dtype its losses are (an earlier version wrote "
+            "it): write it again (mergelaw evaluate CHECKPOINT --shard FILE ... --out "
+            f"{path}), or give the checkpoint itself"
+        ) from error

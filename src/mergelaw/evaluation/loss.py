@@ -13,6 +13,7 @@ from mergelaw.data.encode import Encoded
 from mergelaw.errors import DataError
 from mergelaw.evaluation.logits import Head, backbone
 from mergelaw.evaluation.memory import Room, is_out_of_memory
+from mergelaw.evaluation.rotary import stretch_of
 
 
 @dataclass(frozen=True)
@@ -167,6 +168,10 @@ def scored_states(model: Any, head: Head, batch: Batch) -> tuple[Tensor, Tensor]
         Both where the head is.
     """
     ids = batch.input_ids.to(model.get_input_embeddings().weight.device)
+    stretch = stretch_of(model)
+    if stretch and stretch.grows and ids.shape[1] >= stretch.limit:
+        # transformers keeps the frequencies of the longest batch until one below the limit comes
+        backbone(model)(input_ids=ids[:1, :1], use_cache=False)
     hidden = backbone(model)(input_ids=ids, use_cache=False).last_hidden_state
     hidden = hidden.flatten(0, 1)[batch.positions.to(hidden.device)]
     return hidden.to(head.device), batch.targets.to(head.device)

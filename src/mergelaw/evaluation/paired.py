@@ -10,9 +10,11 @@ from numpy.typing import NDArray
 
 from mergelaw.errors import DataError, listing
 from mergelaw.evaluation.checkpoint import (
+    Origin,
     Score,
     check_finite,
     open_checkpoint,
+    read_origin,
     read_scores,
     read_text,
     score_model,
@@ -74,6 +76,15 @@ def table_scorer(scores: Sequence[Score], text: EvalText, owner: str) -> Scorer:
     return lambda indices: sums[list(indices)]
 
 
+def _read_scorer(path: Path, text: EvalText, wanted: Origin) -> Scorer:
+    """Return a scorer of a table, if its losses are of the text and the type that are wanted."""
+    scores = read_scores(path)
+    problems = read_origin(path).differences(wanted)
+    if problems:
+        raise DataError(listing(f"{path} cannot be compared on this text", problems))
+    return table_scorer(scores, text, str(path))
+
+
 def paired_difference(
     one: Scorer, other: Scorer, text: EvalText, standard_error: float | None = None
 ) -> Difference:
@@ -97,7 +108,7 @@ def paired_difference(
     With all items the difference on this text is exact, so that every standard error is reached.
     In simulations (300 and 400 items a domain, one and four domains, 600 to 3,000 texts each) 92 to
     96% of the stopped intervals of 1.96 standard errors held the difference on all items where
-    items' differences were normal or t(3); 83 to 94% where they were as skewed as a lognormal's.
+    items' differences were normal or t(3); 81 to 94% where they were as skewed as a lognormal's.
     """
     goal = FIRST if standard_error is not None else text.n_items
     known: list[NDArray[np.float64]] = [np.empty(0) for _ in text.shards]
@@ -156,9 +167,10 @@ def compare_checkpoints(
     CheckpointError
         If a checkpoint cannot be loaded, or a loss is not finite.
     DataError
-        If a shard or the text does not fit the checkpoints, or losses are those of other items.
+        If a shard or the text does not fit the checkpoints, or a table's losses are of another
+        text or type.
     TableError
-        If `against` is a table without the columns of `SCORES`.
+        If `against` is a table without the columns of `SCORES`, or does not say what it is of.
     """
     text = read_text(shard_paths, batch_tokens)
 
@@ -168,7 +180,7 @@ def compare_checkpoints(
         return model_scorer(model, text, batch_tokens, str(folder))
 
     if Path(against).suffix == ".parquet":
-        other = table_scorer(read_scores(Path(against)), text, str(against))
+        other = _read_scorer(Path(against), text, Origin.of(str(checkpoint), dtype, text))
     elif standard_error is None:  # one model after the other
         folder = resolve(against)
         scores = score_model(open_checkpoint(folder, text, dtype), text, str(folder))

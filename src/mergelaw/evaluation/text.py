@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 from mergelaw.data.digests import vocabulary_digest
 from mergelaw.errors import DataError, listing
 from mergelaw.evaluation.loss import Batch, make_batches
+from mergelaw.evaluation.rotary import stretch_of
 from mergelaw.evaluation.shards import EvalShard
 
 
@@ -68,13 +69,14 @@ def check_vocabulary(text: EvalText, folders: Sequence[Path], model: Any) -> Non
     Raises
     ------
     DataError
-        If a tokenizer has another vocabulary, the text has a token without an embedding, or an item
-        is longer than the model's context; all are listed.
+        If a tokenizer has another vocabulary, the text has a token without an embedding, an item
+        is longer than the model's context, or its loss would depend on its batch; all are listed.
     """
     problems = [
         *_other_vocabularies(text, folders),
         *_unknown_tokens(text, model),
         *_too_long(text, model),
+        *_stretched(text, model),
     ]
     if problems:
         raise DataError(listing("the evaluation text does not fit these checkpoints", problems))
@@ -117,13 +119,39 @@ def _unknown_tokens(text: EvalText, model: Any) -> Iterator[str]:
 
 def _too_long(text: EvalText, model: Any) -> Iterator[str]:
     """Name the longest item if it has no place in the model's context, where that is limited."""
+    stretch = stretch_of(model)
+    if stretch and stretch.grows:  # frequencies for any length
+        return
     context = getattr(model.config.get_text_config(), "max_position_embeddings", None)
-    items = [item for shard in text.shards for item in shard.items]
-    longest = max(range(len(items)), key=lambda index: len(items[index].input_ids))
-    length = len(items[longest].input_ids)
+    source, length = _longest(text)
     if context is not None and length > context:
         yield (
-            f"{text.item_source(longest)} has {length} tokens, the model's context "
+            f"{source} has {length} tokens, the model's context "
             f"(max_position_embeddings) {context}: prepare the text with "
             f"evaluation.max_length = {context} or less"
         )
+
+
+def _stretched(text: EvalText, model: Any) -> Iterator[str]:
+    """Name the longest item if rotary positions make some losses depend on the batch."""
+    stretch = stretch_of(model)
+    if stretch is None:
+        return
+    kind, limit = stretch
+    shapes = [tuple(batch.input_ids.shape) for batch in text.batches]
+    if any(items > 1 and length > limit for items, length in shapes):
+        source, length = _longest(text)
+        yield (
+            f"{source} has {length} tokens, and the model's rotary positions ({kind}) are others "
+            f"in a batch of more than {limit}, for short items too: prepare the text with "
+            f"evaluation.max_length = {limit} or less, or score with evaluation.batch_tokens = "
+            f"{2 * limit} or less, which puts each longer item in a batch of its own (1: every "
+            "item)"
+        )
+
+
+def _longest(text: EvalText) -> tuple[str, int]:
+    """Return the longest item's name and its tokens."""
+    items = [item for shard in text.shards for item in shard.items]
+    longest = max(range(len(items)), key=lambda index: len(items[index].input_ids))
+    return text.item_source(longest), len(items[longest].input_ids)

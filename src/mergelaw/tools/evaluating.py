@@ -3,12 +3,15 @@
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from mergelaw.errors import ConfigError
 from mergelaw.tools.options import Json
+
+if TYPE_CHECKING:
+    from mergelaw.evaluation.checkpoint import Score
 
 
 def evaluate(
@@ -48,9 +51,6 @@ def evaluate(
     as_json: Json = False,
 ) -> None:
     """Score a checkpoint on prepared text: exact token cross-entropy, domain by domain."""
-    from mergelaw.evaluation.checkpoint import score_checkpoint, write_scores
-    from mergelaw.hub import resolve
-
     if against is not None:
         if out is not None:
             raise ConfigError("--out holds the losses of one checkpoint: leave --against out")
@@ -58,9 +58,9 @@ def evaluate(
         return
     if standard_error is not None:
         raise ConfigError("--standard-error is that of a difference: name a model with --against")
-    scores = score_checkpoint(resolve(checkpoint), shard, dtype, batch_tokens)
-    if out is not None:
-        write_scores(out, scores)
+    if out is not None and out.suffix != ".parquet":
+        raise ConfigError(f"--out {out}: must end in .parquet, so that --against finds it again")
+    scores = _scores(checkpoint, shard, dtype, batch_tokens, out)
     if as_json:
         print(json.dumps([score.facts() for score in scores], indent=2))
         return
@@ -68,6 +68,28 @@ def evaluate(
         print(f"{score.domain:>20}: {score.loss:.6f} nats/token over {score.n_tokens:,} tokens")
     macro = sum(score.loss for score in scores) / len(scores)
     print(f"{'macro':>20}: {macro:.6f}")
+    if out is not None:
+        print(f"wrote {out}")
+
+
+def _scores(
+    checkpoint: str, shard: Sequence[Path], dtype: str, batch_tokens: int, out: Path | None
+) -> "list[Score]":
+    """Return the losses of a checkpoint; write them where that is asked for."""
+    from mergelaw.evaluation.checkpoint import (
+        Origin,
+        open_checkpoint,
+        read_text,
+        score_model,
+        write_scores,
+    )
+    from mergelaw.hub import resolve
+
+    folder, text = resolve(checkpoint), read_text(shard, batch_tokens)
+    scores = score_model(open_checkpoint(folder, text, dtype), text, str(folder))
+    if out is not None:
+        write_scores(out, scores, Origin.of(checkpoint, dtype, text))
+    return scores
 
 
 def _difference(
