@@ -47,3 +47,10 @@ def test_parameters_of_an_architecture_are_not_stated():
     assert problems(("sizes.0.n_params", 20)) == [
         "sizes[0].n_params: follows from `architecture`; leave it out"
     ]
+
+
+def test_a_running_sum_is_not_told_as_a_bfloat16_one():
+    change = [("sweep", {"incremental": True}), ("accumulate", "sequential_bfloat16")]
+    [found] = problems(*change)
+    assert "sweep.incremental = true: its running sum is float32" in found
+    study_of(change[0])

@@ -6,10 +6,13 @@ import shutil
 import polars as pl
 import pytest
 
-from mergelaw.errors import TableError
+from mergelaw.errors import DataError, TableError
+from mergelaw.evaluation.prepared import write_shards
 from mergelaw.provenance import fingerprint
+from mergelaw.sweep.chunk import run_chunk
 from mergelaw.sweep.collect import collect
 from mergelaw.tables import LOSSES, LOSSES_KEY, read_provenance, read_table, write_table
+from tests.helpers import study_of
 
 
 def test_collecting_joins_every_cell(own_sweep):
@@ -93,3 +96,19 @@ def test_rows_of_another_study_are_refused(own_sweep, column):
     message = collected_problems(study, paths)
     assert "small, ties: has, beyond the design," in message
     assert f"{column} {foreign.get(column, 'sequential_bfloat16')}" in message
+
+
+def test_chunks_of_another_text_are_named(own_sweep):
+    study, paths = own_sweep
+    collect(study, paths)
+    shorter = study_of(("evaluation.max_length", 80))
+    with pytest.raises(DataError, match=r"code.safetensors: was prepared under other"):
+        run_chunk(shorter, paths, "small", "ties", 1)
+    write_shards(shorter, paths)
+    run_chunk(shorter, paths, "small", "ties", 1)
+    with pytest.raises(TableError) as caught:
+        collect(shorter, paths)
+    lines = str(caught.value).splitlines()
+    other = [line for line in lines if "was scored on other text than the study's" in line]
+    assert len(other) == 2 * 4 * 2 - 1, "all but the one that was made again"
+    assert not any(str(paths.chunk("small", "ties", 1)) in line for line in lines)

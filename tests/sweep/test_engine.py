@@ -14,7 +14,7 @@ from mergelaw.merging.in_memory import ExactMerger, RunningMerger
 from mergelaw.merging.methods import recipe
 from mergelaw.preflight.report import preflight
 from mergelaw.sweep import engine as engine_module
-from mergelaw.sweep.engine import Engine
+from mergelaw.sweep.engine import Engine, arithmetic
 from tests.given import EXPERTS, given_study, write_models
 from tests.helpers import edit_weights
 
@@ -74,9 +74,11 @@ def test_the_fastest_holding_that_fits_is_chosen(tmp_path, tokenizer, monkeypatc
     study = study_of_all(write_models(tmp_path, tokenizer, torch.bfloat16), ("dtype", "bfloat16"))
     with open_engine(study) as engine:
         float32_bytes = 4 * 4 * engine.live.weights.numel()
-    free = int((10**6 + share * float32_bytes) / engine_module.MARGIN)
+    free = int((10**6 + share * float32_bytes) / engine_module.USABLE)
     monkeypatch.setattr(engine_module, "available_bytes", lambda: free)
-    monkeypatch.setattr(engine_module, "other_bytes", lambda *_, **__: 10**6)
+    monkeypatch.setattr(
+        engine_module, "other_bytes", lambda *_, **__: 10**6 + engine_module.FIXED_BYTES
+    )
     with open_engine(study) as engine:
         assert engine.holding == expected
 
@@ -114,7 +116,7 @@ def test_incremental_merges_differ_in_the_last_bits_only(models, label):
     study = study_of_all(models, ("sweep", {"incremental": True}))
     with open_engine(study, "float32") as engine:
         running = merged_weights(engine, study, label)
-        assert "incremental" in engine.provenance
+    assert "incremental" in arithmetic(study, recipe(study.method(label), ""))
     for name, weights in exact.items():
         torch.testing.assert_close(running[name], weights, rtol=0, atol=2e-7)
     assert not alike(running, exact), "they are sums in another order"
@@ -149,7 +151,7 @@ def test_methods_that_are_no_mean_are_summed_anew(models):
     with open_engine(study, "float32") as engine:
         engine.use(recipe(study.method("ties"), "0/0"))
         assert isinstance(engine._merger, ExactMerger)
-        assert engine.provenance == {}
+    assert arithmetic(study, recipe(study.method("ties"), "")) == {}
 
 
 def test_merges_that_went_before_are_made_again(models):

@@ -9,8 +9,11 @@ import pytest
 
 from mergelaw.design import chunks
 from mergelaw.paths import StudyPaths
+from mergelaw.sweep import chunk as chunk_module
+from mergelaw.sweep import engine as engine_module
 from mergelaw.sweep.chunk import run_chunk
 from mergelaw.sweep.finished import Finished
+from mergelaw.tables import read_provenance
 from tests.helpers import edit_weights, study_of
 
 FORK = multiprocessing.get_context("fork")
@@ -81,6 +84,28 @@ def test_a_killed_incremental_chunk_equals_an_uninterrupted_one(fresh):
     assert path.read_bytes() == uninterrupted
 
 
+@pytest.mark.parametrize("change", [("seed", 0), ("sweep", {"incremental": True})])
+def test_a_chunk_killed_before_its_table_equals_an_uninterrupted_one(fresh, change, monkeypatch):
+    """All of its merges are scored then, and none is made again."""
+    _, paths, _ = fresh
+    study = study_of(change)
+    path = run_chunk(study, paths, "small", "average", 0)
+    uninterrupted = path.read_bytes()
+    assert ("incremental" in read_provenance(path)) == (change[0] == "sweep")
+    path.unlink()
+
+    def fail(*_):
+        raise OSError("no space left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(chunk_module, "write_table", fail)
+        with pytest.raises(OSError, match="no space left"):
+            run_chunk(study, paths, "small", "average", 0)
+    assert n_finished(paths, "average") == 5
+    run_chunk(study, paths, "small", "average", 0)
+    assert path.read_bytes() == uninterrupted
+
+
 def test_a_chunk_killed_between_mask_seeds_equals_an_uninterrupted_one(fresh):
     _, paths, _ = fresh
     study = study_of(("mask_seeds", [0, 5]))
@@ -119,7 +144,7 @@ def test_another_config_begins_anew(fresh, change):
     assert cost["n_resumed"] == (3 if change[0] == "seed" else 0)
 
 
-def test_changed_weights_or_text_begin_anew(fresh):
+def test_changed_weights_begin_anew(fresh, capfd):
     study, paths, whole = fresh
     killed(study, paths, "ties", after=3)
     folder = paths.trained("small", "code")
@@ -128,10 +153,20 @@ def test_changed_weights_or_text_begin_anew(fresh):
     killed(study, paths, "ties", after=1)
     assert n_finished(paths, "ties") == 1, "the three of the other weights are gone"
     (folder / "model.safetensors").write_bytes(weights)
-    killed(study, paths, "ties", after=2)
-    shard = paths.shard("code")
-    shard.write_bytes(paths.shard("code").read_bytes())
+    capfd.readouterr()
     run_chunk(study, paths, "small", "ties", 0)
+    assert "is of other weights, text, settings or versions; begun anew" in capfd.readouterr().out
+    assert paths.chunk("small", "ties", 0).read_bytes() == whole["ties"]
+
+
+def test_another_machine_begins_anew(fresh, monkeypatch):
+    """Its sums differ in the last bits: one table is of one machine."""
+    study, paths, whole = fresh
+    killed(study, paths, "ties", after=3)
+    monkeypatch.setattr(engine_module, "device_names", lambda model: "another")
+    run_chunk(study, paths, "small", "ties", 0)
+    cost = json.loads(paths.chunk_cost("small", "ties", 0).read_text())
+    assert (cost["n_resumed"], cost["device"]) == (0, "another")
     assert paths.chunk("small", "ties", 0).read_bytes() == whole["ties"]
 
 

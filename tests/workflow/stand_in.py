@@ -91,7 +91,7 @@ class StandIn:
                     experts[name] = f"models/{size['name']}/{name}"
             self._write_models([size["base"], *experts.values()], width=16 * (place + 1))
             size.pop("n_params", None)
-            size["chunk_size"] = 512
+            size["chunk_size"] = 512 if len(kept) > 1 else 60  # several jobs a method in one
         for place, domain in enumerate(config["domains"]):
             self._shrink_source(domain["source"], place)
         _shorten(config)

@@ -29,6 +29,7 @@ rule chunk:
 rule losses:
     """All losses of the study, checked to be complete."""
     input:
+        text="<study>/data/shards/contents.parquet",
         chunks=all_chunks,
     output:
         "<study>/sweep/losses.parquet",

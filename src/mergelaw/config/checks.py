@@ -22,7 +22,7 @@ from mergelaw.config.method_checks import (
 )
 from mergelaw.config.methods import Method
 from mergelaw.config.models import Evaluation, Expert, Size, Training
-from mergelaw.config.study import Laws, Lineage
+from mergelaw.config.study import Laws, Lineage, Sweep
 
 Problems = Iterator[str]
 
@@ -234,6 +234,15 @@ def check_mask_seeds(mask_seeds: tuple[int, ...]) -> Problems:
     yield from _repeated("mask_seeds", [str(seed) for seed in mask_seeds])
 
 
+def check_sweep(sweep: Sweep, accumulate: str) -> Problems:
+    """Refuse a running sum, which is float32, for sums of another type."""
+    if sweep.incremental and accumulate != "float32":
+        yield (
+            f"sweep.incremental = true: its running sum is float32, accumulate = {accumulate!r} "
+            "another; leave out one of the two"
+        )
+
+
 def check_lineage(lineage: Lineage) -> Problems:
     """Experts that seem not to come from the base are merged for a reason only."""
     if lineage.check == "report" and not (lineage.reason or "").strip():
@@ -258,6 +267,7 @@ CHECKS: tuple[Callable[..., Problems], ...] = (
     check_methods,
     check_methods_k,
     check_mask_seeds,
+    check_sweep,
     check_lineage,
     check_laws,
 )

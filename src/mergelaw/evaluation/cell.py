@@ -9,6 +9,7 @@ from mergelaw.config import Study
 from mergelaw.evaluation.checkpoint import open_checkpoint, score_model
 from mergelaw.evaluation.model import n_params
 from mergelaw.evaluation.prepared import read_shards
+from mergelaw.evaluation.shards import shards_digest
 from mergelaw.evaluation.text import EvalText
 from mergelaw.paths import StudyPaths
 from mergelaw.provenance import provenance
@@ -49,6 +50,7 @@ def score_cell(study: Study, paths: StudyPaths, cell: Cell) -> Path:
     frame = pl.DataFrame(rows, schema=dict(LOSSES))
     targets = {"size": cell.size, "method": cell.method, "subset": cell.name}
     origin = provenance(study, "merge", "cell_losses", **targets)
+    origin |= {"text": shards_digest(text.shards)}
     path = paths.merged_losses(cell.size, cell.method, cell.name)
     write_table(path, frame, LOSSES, LOSSES_KEY, origin)
     return path

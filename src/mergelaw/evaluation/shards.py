@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from mergelaw.data.encode import Encoded, Encoder
 from mergelaw.errors import DataError
 from mergelaw.files import atomic_file
 from mergelaw.progress import progress
+from mergelaw.provenance import digest
 
 METADATA = "mergelaw"
 """The one entry of a shard's metadata: safetensors writes several in random order."""
@@ -162,14 +163,23 @@ def read_shard(path: Path) -> EvalShard:
         with safe_open(path, "numpy") as file:
             tensors = {name: file.get_tensor(name) for name in TENSORS}
             facts = json.loads((file.metadata() or {})[METADATA])
-            digest = facts.pop("digest")
+            written = facts.pop("digest")
+    except FileNotFoundError:
+        raise DataError(
+            f"{path}: is missing; make it (mergelaw data shards --config FILE)"
+        ) from None
     except (OSError, SafetensorError) as error:
         raise DataError(f"{path}: is not a prepared shard ({error}); {REMAKE}") from error
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise DataError(f"{path}: is not a prepared shard of this version; {REMAKE}") from error
-    if digest != _digest(facts, tensors):
+    if written != _digest(facts, tensors):
         raise DataError(f"{path}: is damaged: it does not match its digest; {REMAKE}")
     return _shard(facts, tensors)
+
+
+def shards_digest(shards: Iterable[EvalShard]) -> str:
+    """Return 16 hexadecimal digits of what the text of several domains was made from."""
+    return digest([[shard.domain, dict(shard.keys)] for shard in shards])
 
 
 def _shard(facts: dict[str, Any], tensors: Mapping[str, NDArray[Any]]) -> EvalShard:

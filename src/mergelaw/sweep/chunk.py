@@ -13,12 +13,13 @@ from mergelaw.design import BASE, Chunk, chunks
 from mergelaw.evaluation.checkpoint import Score
 from mergelaw.evaluation.model import n_params
 from mergelaw.evaluation.prepared import read_shards
+from mergelaw.evaluation.shards import shards_digest
 from mergelaw.evaluation.text import EvalText, check_vocabulary
 from mergelaw.merging.methods import recipe
 from mergelaw.paths import StudyPaths, checkpoint_ref
 from mergelaw.progress import progress
-from mergelaw.provenance import digest, fingerprint, provenance, versions
-from mergelaw.sweep.engine import Engine
+from mergelaw.provenance import digest, provenance, versions
+from mergelaw.sweep.engine import Engine, arithmetic
 from mergelaw.sweep.finished import Finished
 from mergelaw.tables import LOSSES, LOSSES_KEY, write_table
 
@@ -50,20 +51,23 @@ def run_chunk(study: Study, paths: StudyPaths, size: str, method: str, index: in
     chunk, targets = chunks(study, size)[index], {"size": size, "method": method, "chunk": index}
     experts = {name: checkpoint_ref(study, paths, size, name) for name in chunk.experts}
     base = checkpoint_ref(study, paths, size, BASE)
+    origin = provenance(study, "sweep", "chunk", **targets)
+    facts = {"stage": "sweep", **targets, "slice": origin["slice"]}
+    text = EvalText.of(read_shards(study, paths), study.evaluation.batch_tokens)
     with (
-        cost_report(paths.chunk_cost(size, method, index), stage="sweep", **targets) as cost,
+        cost_report(paths.chunk_cost(size, method, index), **facts) as cost,
         Engine.open(study, base, experts) as engine,
     ):
-        text = EvalText.of(read_shards(study, paths), study.evaluation.batch_tokens)
         check_vocabulary(text, engine.folders, engine.model)
-        identity = digest([fingerprint(study, "sweep", "chunk", **targets), *_inputs(engine, text)])
+        identity = digest([origin["slice"], *_inputs(engine, text)])
         with Finished(paths.chunk_progress(size, method, index), identity) as finished:
             cost["n_resumed"] = len(finished.sums)
             _score(study, study.method(method), chunk, engine, text, finished)
             cost["n_merges"] = len(finished.sums) - cost["n_resumed"]
             rows = _rows(study, size, method, chunk, engine, text, finished)
             frame = pl.DataFrame(list(rows), schema=dict(LOSSES))
-            origin = provenance(study, "sweep", "chunk", **targets) | engine.provenance
+            origin |= {"text": shards_digest(text.shards)}
+            origin |= arithmetic(study, recipe(study.method(method), ""))
             write_table(paths.chunk(size, method, index), frame, LOSSES, LOSSES_KEY, origin)
             finished.remove()
             cost |= engine.costs() | {"n_tokens": n_tokens(text)}
@@ -73,7 +77,7 @@ def run_chunk(study: Study, paths: StudyPaths, size: str, method: str, index: in
 def _inputs(engine: Engine, text: EvalText) -> Iterator[object]:
     """Yield what decides a chunk's sums beside the config, to the last bit on one machine."""
     yield from (engine.identity, versions())
-    yield [dict(shard.keys) for shard in text.shards]
+    yield shards_digest(text.shards)
     yield [list(batch.input_ids.shape) for batch in text.batches]
 
 

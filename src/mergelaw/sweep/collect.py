@@ -40,16 +40,16 @@ def collect(study: Study, paths: StudyPaths) -> Path:
 
 
 def _stale(study: Study, paths: StudyPaths, size: str, method: str) -> list[str]:
-    """Return the chunks that were made under another config than the study's."""
-    indices = [chunk.index for chunk in chunks(study, size)]
-    wanted = {
-        i: fingerprint(study, "sweep", "chunk", size=size, method=method, chunk=i) for i in indices
-    }
-    return [
-        f"{paths.chunk(size, method, i)}: was made under another config; make it again"
-        for i in indices
-        if read_provenance(paths.chunk(size, method, i)).get("slice") != wanted[i]
-    ]
+    """Return the chunks made under another config than the study's, or on another text."""
+    text, problems = read_provenance(paths.shard_contents).get("text"), []
+    for chunk in chunks(study, size):
+        path = paths.chunk(size, method, chunk.index)
+        found, targets = read_provenance(path), {"size": size, "method": method}
+        if found.get("slice") != fingerprint(study, "sweep", "chunk", chunk=chunk.index, **targets):
+            problems.append(f"{path}: was made under another config; make it again")
+        if found.get("text") != text:
+            problems.append(f"{path}: was scored on other text than the study's; make it again")
+    return problems
 
 
 def _not_rising(losses: pl.DataFrame) -> list[str]:

@@ -11,8 +11,17 @@ from typing import Any
 import torch
 
 from mergelaw.checkpoints.reading import TORCH_DTYPE, BlockReader
+from mergelaw.checkpoints.store import read_json
 from mergelaw.config import Study
-from mergelaw.costs.memory import Holding, available_bytes, choose_holding, other_bytes
+from mergelaw.costs.memory import (
+    FIXED_BYTES,
+    Holding,
+    available_bytes,
+    choose_holding,
+    other_bytes,
+)
+from mergelaw.costs.model import USABLE, working_bytes
+from mergelaw.costs.shapes import shape_of_config
 from mergelaw.design import Subset
 from mergelaw.evaluation.checkpoint import Score, score_model
 from mergelaw.evaluation.devices import DeviceMap, device_names, visible_devices
@@ -27,9 +36,6 @@ from mergelaw.merging.in_memory import Merger, RunningMerger, hold
 from mergelaw.merging.methods import Recipe
 from mergelaw.preflight.report import Preflight, preflight
 from mergelaw.sweep.live import LiveModel
-
-MARGIN = 0.9
-"""Share of the free memory that is counted on."""
 
 
 class Engine:
@@ -68,7 +74,7 @@ class Engine:
         device_map: DeviceMap | None = None,
     ) -> None:
         self.checked = checked
-        self.holding = holding or holding_of(study, checked)
+        self.holding = holding or holding_of(study, checked, on_gpu=device_map is not None)
         self._accumulate = ACCUMULATE[study.accumulate]
         self._incremental = study.sweep.incremental
         self._pool = pool_of(checked, reader, held=self.holding == "stored")
@@ -111,16 +117,10 @@ class Engine:
 
     @property
     def identity(self) -> list[object]:
-        """What changes when a checkpoint does."""
+        """What changes when a checkpoint does, or the machine, which rounds otherwise."""
         weights = [weights_digest(model) for model in self.checked.experts.values()]
-        return [weights_digest(self.checked.base), weights, file_states(self.checked)]
-
-    @property
-    def provenance(self) -> dict[str, str]:
-        """What a table says of merges that are not summed anew."""
-        if not isinstance(self._merger, RunningMerger):
-            return {}
-        return {"incremental": "float32 running sum, from zero at the beginning of the chunk"}
+        devices = [device_names(self.model), torch.get_num_threads()]
+        return [weights_digest(self.checked.base), weights, file_states(self.checked), devices]
 
     def costs(self) -> dict[str, Any]:
         """Return what a cost.json tells of the engine."""
@@ -161,7 +161,8 @@ class Engine:
                     self.merge(subset.experts)
                 else:
                     coming.result()
-                self.live.show()
+                with self._timing("merge_seconds"):
+                    self.live.show()
                 following = subsets[index + 1 : index + 2] if self.live.staged else ()
                 coming = beside.submit(self.merge, following[0].experts) if following else None
                 yield subset
@@ -178,22 +179,32 @@ class Engine:
         self._seconds[name] += time.perf_counter() - start
 
 
-def holding_of(study: Study, checked: Preflight) -> Holding:
+def arithmetic(study: Study, steps: Recipe) -> dict[str, str]:
+    """Return what a table says of merges that are not summed anew."""
+    if not study.sweep.incremental or steps.mean is None:
+        return {}
+    return {"incremental": "float32 running sum, from zero at the beginning of the chunk"}
+
+
+def holding_of(study: Study, checked: Preflight, on_gpu: bool = False) -> Holding:
     """Return the fastest way of holding base and experts that the free memory allows."""
     n = n_entries(checked)
-    stored = sum(
-        checked.base.entries[name].n * TORCH_DTYPE[checked.base.entries[name].dtype].itemsize
-        for name in checked.tensors
-    )
+    entries = [checked.base.entries[name] for name in checked.tensors]
+    stored = sum(entry.n * TORCH_DTYPE[entry.dtype].itemsize for entry in entries)
+    shape = shape_of_config(n, read_json(checked.base.folder / "config.json"))
+    working = working_bytes(shape, study.evaluation.batch_tokens, study.dtype)
     beside = other_bytes(
-        n, getattr(torch, study.dtype).itemsize, incremental=study.sweep.incremental
+        n,
+        getattr(torch, study.dtype).itemsize,
+        incremental=study.sweep.incremental,
+        working_bytes=0 if on_gpu else working,
     )
     return choose_holding(
         n,
         len(checked.experts),
         stored / n,
-        other_bytes=beside,
-        available_bytes=int(MARGIN * available_bytes()),
+        other_bytes=beside - FIXED_BYTES,  # this process has taken that already
+        available_bytes=int(USABLE * available_bytes()),
     )
 
 

@@ -41,6 +41,8 @@ class Finished:
     def __init__(self, path: Path, identity: str) -> None:
         self._path = path
         self.sums, length = _read(path, identity)
+        if length == 0 and path.is_file():
+            print(f"{path}: is of other weights, text, settings or versions; begun anew")
         path.parent.mkdir(parents=True, exist_ok=True)
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC)
         os.ftruncate(self._descriptor, length)  # a torn line would spoil the one after it
