@@ -136,6 +136,9 @@ class Bench:
         return {
             "ladder": worker("sweep", CONFIG, folder=WORK),
             "pool": worker("sweep", CONFIG, "--pool", self.pool, "--requests", scored),
+            "pool, held as stored": worker(
+                "sweep", CONFIG, "--pool", self.pool, "--requests", scored, "--holding", "stored"
+            ),
         }
 
     def cuda(self) -> Figures:

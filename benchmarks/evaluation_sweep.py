@@ -22,6 +22,7 @@ from benchmarks.evaluation_way import as_items
 from benchmarks.processes import say
 from mergelaw.config import Study, read_study
 from mergelaw.config.methods import Method
+from mergelaw.costs.memory import HOLDINGS, Holding
 from mergelaw.design import BASE, Subset, subsets
 from mergelaw.evaluation.loss import Batch
 from mergelaw.evaluation.model import n_params
@@ -78,13 +79,15 @@ def main() -> None:
     parser.add_argument("config", type=Path, help="Of the ladder; the pool takes its methods.")
     parser.add_argument("--pool", type=Path, help="Checkpoints; else the ladder's smallest size.")
     parser.add_argument("--requests", type=Path, help="What the pool is scored on.")
+    parser.add_argument("--holding", choices=HOLDINGS, help="Else chosen by the free memory.")
     arguments = parser.parse_args()
     study = read_study(arguments.config)
     if arguments.pool is None:
         torch.set_num_threads(1)  # as the ladder's jobs
         print(json.dumps(figures(ladder(study))))
     else:
-        print(json.dumps(figures(pool(study, arguments.pool, arguments.requests))))
+        work = pool(study, arguments.pool, arguments.requests)
+        print(json.dumps(figures(work, arguments.holding)))
 
 
 def ladder(study: Study) -> Workload:
@@ -110,11 +113,11 @@ def pool(study: Study, folder: Path, requests: Path) -> Workload:
     return Workload(study, folder / BASE, experts, text, chosen, 1, 1)
 
 
-def figures(work: Workload) -> dict[str, Any]:
+def figures(work: Workload, holding: Holding | None = None) -> dict[str, Any]:
     """Return each method's figures, and what they are of."""
     with (
         tempfile.TemporaryDirectory() as folder,
-        Engine.open(work.study, work.base, work.experts) as engine,
+        Engine.open(work.study, work.base, work.experts, holding) as engine,
     ):
         bandwidth = copy_bandwidth()
         passes(engine.model, work.text.batches)  # warm
