@@ -18,7 +18,10 @@ def told(*sizes) -> list[str]:
 
 
 def test_folders_and_names_of_the_hub_are_taken():
-    study_of(("sizes", [size("s"), size("m", 20), size("l", 21)]), SHARES, TOKENIZER)
+    study = study_of(("sizes", [size("s"), size("m", 20), size("l", 21)]), SHARES, TOKENIZER)
+    assert study.size("m").base == "Org/m"
+    assert study.size("l").experts == {"algebra": "/a", "biology": "b", "code": "Org/code@v1"}
+    assert [entry.n_params for entry in study.sizes] == [None, 20, 21]
 
 
 def test_addresses_of_pages_and_blanks_are_refused():

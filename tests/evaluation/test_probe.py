@@ -21,7 +21,10 @@ def dtype(request):
 
 @pytest.mark.parametrize("kind", SETTINGS)
 def test_families_pass_in_both_types(kind, dtype):
-    check_scoring(family(kind).to(dtype), kind)
+    model = family(kind).to(dtype)
+    before = {name: value.clone() for name, value in model.state_dict().items()}
+    check_scoring(model, kind)
+    assert all(torch.equal(value, before[name]) for name, value in model.state_dict().items())
 
 
 @pytest.mark.parametrize(
@@ -111,6 +114,8 @@ def test_weights_that_are_not_finite_are_left_to_the_loss():
     with torch.no_grad():
         model.model.norm.weight.fill_(float("nan"))
     check_scoring(model, "base")
+    ids = torch.arange(4)[None]
+    assert model(input_ids=ids).logits.isnan().all(), "nothing was mended"
 
 
 def test_checkpoints_are_tried_when_they_are_loaded(tmp_path, monkeypatch):

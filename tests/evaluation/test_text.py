@@ -57,6 +57,8 @@ def test_text_that_fits_is_let_through(text, tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path / "one")
     model = tiny_model("Qwen2", vocab_size=400, max_position_embeddings=longest(text))
     check_vocabulary(text, [tmp_path / "one", tmp_path / "without"], model)
+    model.config.max_position_embeddings -= 1
+    assert len(problems(text, [tmp_path / "one", tmp_path / "without"], model)) == 1
 
 
 def test_an_item_beyond_the_context_is_named_with_the_way_out(text):
@@ -73,6 +75,8 @@ def test_an_item_beyond_the_context_is_named_with_the_way_out(text):
 
 def test_a_model_without_a_limit_takes_any_length(text):
     model = tiny_model("Qwen2", vocab_size=400)
+    model.config.max_position_embeddings = longest(text) - 1
+    assert len(problems(text, [], model)) == 1
     del model.config.max_position_embeddings
     check_vocabulary(text, [], model)
 
@@ -101,8 +105,12 @@ def test_every_checkpoint_with_another_vocabulary_is_named(text, tokenizer, tmp_
 
 def test_added_tokens_that_the_text_lacks_may_have_other_names(text, tokenizer, tmp_path):
     tokenizer.save_pretrained(tmp_path / "renamed")
-    edit_tokenizer(tmp_path / "renamed", "<|pad|>", "<|spare|>")
-    check_vocabulary(text, [tmp_path / "renamed"], tiny_model("Qwen2", vocab_size=400))
+    file = edit_tokenizer(tmp_path / "renamed", "<|pad|>", "<|spare|>")
+    model = tiny_model("Qwen2", vocab_size=400)
+    check_vocabulary(text, [tmp_path / "renamed"], model)
+    edit_tokenizer(tmp_path / "renamed", "<|user|>", "<|human|>")
+    [line] = problems(text, [tmp_path / "renamed"], model)
+    assert line.startswith(file), "one that the text uses may not"
 
 
 def test_a_token_without_an_embedding_is_named_beside_the_rest(text):

@@ -83,25 +83,19 @@ def _whole_tensors(expert: TensorStore | LoraAdapter) -> Mapping[str, Entry]:
 class HeldPool(StreamedPool):
     """A pool whose tensors are held in memory, in the types that they are stored in.
 
-    The parameters are those of `StreamedPool`.
-
-    Raises
-    ------
-    CheckpointError
-        If a file cannot be read, or an entry is not finite.
+    The parameters are those of `StreamedPool`; `hold` comes before the first read.
     """
 
-    def __init__(
-        self,
-        base: TensorStore,
-        experts: Mapping[str, TensorStore | LoraAdapter],
-        parts: tuple[Segment, ...],
-        reader: BlockReader,
-        n_workers: int,
-    ) -> None:
-        super().__init__(base, experts, parts, reader, n_workers)
+    def hold(self) -> None:
+        """Read all tensors.
+
+        Raises
+        ------
+        CheckpointError
+            If a file cannot be read, or an entry is not finite.
+        """
         self._held: dict[tuple[Path, str], Tensor] = {}
-        for part in parts:
+        for part in self.segments:
             for owner, entries in ((BASE, self._base), *self._entries.items()):
                 entry = entries.get(part.name)
                 if entry is not None:
@@ -137,4 +131,7 @@ def pool_of(
     """
     parts = segments({name: checked.base.shapes[name] for name in checked.tensors})
     kind = HeldPool if held else StreamedPool
-    return kind(checked.base, checked.experts, parts, reader, n_workers or cores())
+    pool = kind(checked.base, checked.experts, parts, reader, n_workers or cores())
+    if isinstance(pool, HeldPool):
+        pool.hold()
+    return pool

@@ -80,7 +80,7 @@ class Engine:
         self._pool = pool_of(checked, reader, held=self.holding == "stored")
         self._merger: Merger | None = None
         self._room = Room()
-        self._seconds = {"merge_seconds": 0.0, "score_seconds": 0.0}
+        self._seconds = dict.fromkeys(("prepare_seconds", "merge_seconds", "score_seconds"), 0.0)
         dtype = getattr(torch, study.dtype)
         self.live = LiveModel(checked.base.folder, self._pool.segments, dtype, device_map)
 
@@ -132,7 +132,7 @@ class Engine:
         psi is planned here, and also applied where base and experts are held as float32.
         """
         self._merger = None  # its memory is free before the next one's is taken
-        with self._timing("merge_seconds"):
+        with self._timing("prepare_seconds"):
             exact = hold(
                 self._pool, list(self.checked.experts), steps, self._accumulate, self.holding
             )
