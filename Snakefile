@@ -27,6 +27,13 @@ rule all:
         all_chunks,
 
 
+rule full:
+    """The full report: every analysis that the study's data allow, and the names of the others."""
+    input:
+        "<study>/report/full.html",
+        rules.all.input,
+
+
 include: "workflow/rules/data.smk"
 include: "workflow/rules/experts.smk"
 include: "workflow/rules/sweep.smk"

@@ -306,12 +306,21 @@ def laws_fits(config: Config) -> None:
     _run(write_fits, *_open(config))
 
 
-@laws.command("analyses")
-def laws_analyses(config: Config) -> None:
-    """Check the laws on points left out; forecasts, variance, return, gaps, synergy."""
-    from mergelaw.laws.stage import write_analyses
+@laws.command("analysis")
+def laws_analysis(
+    config: Config,
+    analysis: Annotated[
+        list[str] | None,
+        typer.Option("--analysis", help="Only this one of the full report's; repeatable."),
+    ] = None,
+) -> None:
+    """Make the table of each analysis: checks on points left out, intervals, rivals, and more."""
+    from mergelaw.laws.registry import ANALYSES
+    from mergelaw.laws.stage import write_analysis
 
-    _run(write_analyses, *_open(config))
+    study, paths = _open(config)
+    for name in _chosen(analysis, ANALYSES, "analysis"):
+        _run(write_analysis, study, paths, name)
 
 
 report = _group("report", "Figures and the page.")
@@ -334,8 +343,14 @@ def report_figure(
 
 
 @report.command("page")
-def report_page(config: Config) -> None:
-    """Write report.html, one file that needs no network."""
+def report_page(
+    config: Config,
+    page: Annotated[str, typer.Option("--page", help="`report`, or `full`: every analysis.")] = (
+        "report"
+    ),
+) -> None:
+    """Write a page, one HTML file that needs no network."""
+    from mergelaw.report.registry import PAGES
     from mergelaw.report.stage import write_page
 
-    _run(write_page, *_open(config))
+    _run(write_page, *_open(config), *_chosen([page], PAGES, "page"))

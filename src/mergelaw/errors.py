@@ -23,6 +23,10 @@ class TableError(MergeLawError):
     """A table with missing, duplicate, non-finite or incomplete rows."""
 
 
+class NotMadeError(MergeLawError):
+    """A study's data do not allow an analysis; the text says what is lacking."""
+
+
 class FitError(MergeLawError):
     """Data from which the asked law cannot be fitted."""
 

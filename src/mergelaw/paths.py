@@ -70,6 +70,18 @@ class StudyPaths:
         """Return what a chunk's job has scored so far; no output of it."""
         return self.root / "sweep" / size / method / f"{index}.progress"
 
+    def scales(self, size: str) -> Path:
+        """Return the losses of merges at several scales."""
+        return self.root / "sweep" / size / "scales.parquet"
+
+    def best_scales(self, size: str) -> Path:
+        """Return the losses of merges at the best scales that the laws give."""
+        return self.root / "sweep" / size / "best_scales.parquet"
+
+    def orders(self, size: str) -> Path:
+        """Return the losses of merges in several orders and under several mask seeds."""
+        return self.root / "sweep" / size / "orders.parquet"
+
     @property
     def losses(self) -> Path:
         """All chunks' losses, checked to be complete."""
@@ -112,15 +124,18 @@ class StudyPaths:
         """Folder of curves, fits and analyses."""
         return self.root / "laws"
 
+    def law_table(self, name: str) -> Path:
+        """Return a table of the laws stage."""
+        return self.laws / f"{name}.parquet"
+
     @property
     def figures(self) -> Path:
         """Folder of figures."""
         return self.root / "report" / "figures"
 
-    @property
-    def page(self) -> Path:
-        """The report, one self-contained HTML file."""
-        return self.root / "report" / "report.html"
+    def page(self, name: str) -> Path:
+        """Return a page, one self-contained HTML file: `report`, or `full` with every analysis."""
+        return self.root / "report" / f"{name}.html"
 
 
 def checkpoint_ref(study: Study, paths: StudyPaths, size: str, expert: str) -> str:

@@ -188,6 +188,11 @@ def _laws(study: Study) -> dict[str, Any]:
     }
 
 
+def _analysis(study: Study, analysis: str) -> dict[str, Any]:
+    blocks = {domain.name: domain.block for domain in study.domains}
+    return {"analysis": analysis, "blocks": blocks, **_laws(study)}
+
+
 def _design(study: Study) -> dict[str, Any]:
     subsets = {size: [c.subsets for c in chunks(study, size)] for size in study.size_names}
     return {
@@ -204,8 +209,12 @@ def _figure(study: Study, figure: str) -> dict[str, Any]:
     return {"figure": figure, "sizes": study.size_names, **_laws(study)}
 
 
-def _page(study: Study) -> dict[str, Any]:
-    return _dump(study) | {"evaluation": _dump(study.evaluation) | {"batch_tokens": None}}
+def _page(study: Study, page: str) -> dict[str, Any]:
+    return (
+        {"page": page}
+        | _dump(study)
+        | {"evaluation": _dump(study.evaluation) | {"batch_tokens": None}}
+    )
 
 
 SLICES: dict[str, Callable[..., dict[str, Any]]] = {
@@ -223,7 +232,7 @@ SLICES: dict[str, Callable[..., dict[str, Any]]] = {
     "losses": _losses,
     "curves": _laws,
     "fits": _laws,
-    "analyses": _laws,
+    "analysis": _analysis,
     "figure": _figure,
     "page": _page,
 }

@@ -58,6 +58,10 @@ LOSSES: Schema = {
 }
 LOSSES_KEY = ("size", "method", "order", "mask_seed", "accumulate", "domain")
 
+SCALE_LOSSES: Schema = {**LOSSES, "scale": pl.Float64}
+"""Losses of merges whose method's scale is not the config's."""
+SCALE_LOSSES_KEY = (*LOSSES_KEY, "scale")
+
 ALL_TENSORS = "*"
 """In a column `tensor`: all of them together."""
 

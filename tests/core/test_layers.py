@@ -63,7 +63,7 @@ ABOVE_ALL = {"__init__", "__main__", "cli", "tools"}
 
 
 RULES_MAY_IMPORT = {"snakemake.utils", "re", "pathlib"} | {
-    f"mergelaw.{name}" for name in (*LIGHT, "report.registry")
+    f"mergelaw.{name}" for name in (*LIGHT, "laws.registry", "report.registry")
 }
 
 

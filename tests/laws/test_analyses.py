@@ -9,13 +9,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mergelaw.laws import forms
-from mergelaw.laws.analyses import gaps, measured_return, returns, variances
+from mergelaw.laws.analyses.forecast import forecasts, three_point
+from mergelaw.laws.analyses.gaps import gaps
+from mergelaw.laws.analyses.heldout import heldout
+from mergelaw.laws.analyses.returns import measured_return, returns
+from mergelaw.laws.analyses.synergy import synergy
+from mergelaw.laws.analyses.variance import variances
 from mergelaw.laws.curves import curves
-from mergelaw.laws.forecast import forecasts, three_point
-from mergelaw.laws.heldout import heldout
 from mergelaw.laws.rows import prepare, subset_losses
 from mergelaw.laws.schemas import CURVES
-from mergelaw.laws.synergy import synergy
 
 AVERAGE = {"label": "avg", "method": "average"}
 TIES = {"label": "ties", "method": "ties"}

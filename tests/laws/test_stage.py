@@ -8,7 +8,8 @@ import pytest
 
 from mergelaw.errors import TableError
 from mergelaw.laws import schemas
-from mergelaw.laws.stage import write_analyses, write_curves, write_fits
+from mergelaw.laws.registry import ANALYSES, CURVES_AND_FITS, READS, REPORT_ANALYSES
+from mergelaw.laws.stage import write_analysis, write_curves, write_fits
 from mergelaw.paths import StudyPaths
 from mergelaw.tables import LOSSES, LOSSES_KEY, read_provenance, read_table, write_table
 
@@ -20,8 +21,10 @@ def run(study, losses, folder):
     paths = StudyPaths(folder)
     paths.losses.parent.mkdir(parents=True)
     losses.write_parquet(paths.losses)
-    for write in (write_curves, write_fits, write_analyses):
+    for write in (write_curves, write_fits):
         assert write(study, paths).is_file()
+    for name in REPORT_ANALYSES:
+        assert write_analysis(study, paths, name).is_file()
     tables = {
         t.file.split(".")[0]: read_table(paths.laws / t.file, t.schema) for t in schemas.TABLES
     }
@@ -145,3 +148,8 @@ def test_the_made_up_losses_have_the_sweeps_shape(tmp_path, make_study, make_los
     path = tmp_path / "losses.parquet"
     write_table(path, losses, LOSSES, LOSSES_KEY, {})
     assert read_table(path, LOSSES).equals(losses)
+
+
+def test_every_analysis_has_a_table_of_its_name():
+    assert set(ANALYSES) == set(schemas.BY_NAME) - set(CURVES_AND_FITS)
+    assert all(read in READS for entry in ANALYSES.values() for read in entry.reads)

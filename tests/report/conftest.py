@@ -25,5 +25,5 @@ def drawn(small_study, tmp_path_factory) -> StudyPaths:
     paths = tables.tree(small_study, tmp_path_factory.mktemp("report"))
     for name in FIGURES:
         write_figure(small_study, paths, name)
-    write_page(small_study, paths)
+    write_page(small_study, paths, "report")
     return paths

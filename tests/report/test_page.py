@@ -53,7 +53,7 @@ class Page(HTMLParser):
 
 @pytest.fixture(scope="session")
 def html(drawn):
-    return drawn.page.read_text(encoding="utf-8")
+    return drawn.page("report").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")
@@ -71,8 +71,8 @@ def remade(small_study, drawn, small_tables, tmp_path):
         files = {f"{name}.parquet": frame for name, frame in changed.items()}
         tables.write_all(study, paths, frames | files, facts or fits)
         shutil.copytree(drawn.figures, paths.figures, dirs_exist_ok=True)
-        write_page(study, paths)
-        return Page(paths.page.read_text(encoding="utf-8"))
+        write_page(study, paths, "report")
+        return Page(paths.page("report").read_text(encoding="utf-8"))
 
     return make
 
@@ -98,7 +98,7 @@ def test_nothing_is_loaded_and_links_stay_inside(html, page, drawn):
                 assert link[1:] in ids
             elif link is not None:
                 assert "//" not in link
-                assert (drawn.page.parent / link).exists() or link == "../study.json"
+                assert (drawn.page("report").parent / link).exists() or link == "../study.json"
     assert set(re.findall(r"url\(#([^)]+)\)", html)) <= ids
 
 
@@ -279,8 +279,8 @@ def test_one_size_and_refused_fits(tmp_path):
     paths = tables.tree(study, tmp_path)
     for name in FIGURES:
         write_figure(study, paths, name)
-    write_page(study, paths)
-    page = Page(paths.page.read_text(encoding="utf-8"))
+    write_page(study, paths, "report")
+    page = Page(paths.page("report").read_text(encoding="utf-8"))
     assert page.problems == []
     assert "No joint law was fitted" in page.text
     assert "needs at least 2 sizes, has 1" in page.text
@@ -316,10 +316,10 @@ def test_files_sampled_subsets_and_nulls(remade, small_tables):
 def test_a_missing_figure_or_table_is_an_error(small_study, drawn, tmp_path):
     paths = tables.tree(small_study, tmp_path)
     with pytest.raises(TableError, match=r"loss_by_k\.svg: is missing"):
-        write_page(small_study, paths)
+        write_page(small_study, paths, "report")
     (paths.laws / "fits.json").unlink()
     with pytest.raises(TableError, match=r"fits\.json: is missing"):
-        write_page(small_study, paths)
+        write_page(small_study, paths, "report")
     (paths.root / "merge" / "w48" / "merged_tensors.parquet").unlink()
     with pytest.raises(TableError, match=r"w48/merged_tensors\.parquet: is missing"):
         write_figure(small_study, paths, "merged_task_vectors")
@@ -331,10 +331,11 @@ def test_a_missing_figure_or_table_is_an_error(small_study, drawn, tmp_path):
 def test_the_same_tables_give_the_same_page(small_study, drawn, tmp_path):
     copy = StudyPaths(tmp_path / "tiny")
     shutil.copytree(drawn.root, copy.root)
-    copy.page.unlink()
-    write_page(small_study, copy)
+    copy.page("report").unlink()
+    write_page(small_study, copy, "report")
     first, second = (
-        p.page.read_text(encoding="utf-8").replace(p.root.as_posix(), "") for p in (drawn, copy)
+        p.page("report").read_text(encoding="utf-8").replace(p.root.as_posix(), "")
+        for p in (drawn, copy)
     )
     assert first == second
 

@@ -9,9 +9,16 @@ from mergelaw.design import BASE, chunks
 from mergelaw.errors import MergeLawError
 from mergelaw.files import write_json
 from mergelaw.hub import is_hub_name
+from mergelaw.laws.registry import ANALYSES, analysis_paths
 from mergelaw.paths import StudyPaths, checkpoint_inputs
 from mergelaw.provenance import fingerprint
-from mergelaw.report.registry import FIGURES, table_paths
+from mergelaw.report.registry import (
+    FIGURES,
+    PAGES,
+    figures_of,
+    table_paths,
+    tables_of,
+)
 
 try:
     STUDY = parse_study(config)
@@ -45,6 +52,8 @@ wildcard_constraints:
     chunk="[0-9]+",
     subset=r"[^/]+(?<!\.parquet)(?<!\.json)",
     figure=any_of(FIGURES),
+    analysis=any_of(ANALYSES),
+    page=any_of(PAGES),
 
 
 def slice_of(stage, job):
@@ -119,3 +128,18 @@ def figure_tables(wildcards):
 def figure_caption(wildcards):
     """How to read a figure."""
     return FIGURES[wildcards.figure].caption
+
+
+def analysis_tables(wildcards):
+    """Tables that an analysis reads."""
+    return analysis_paths(STUDY, PATHS, wildcards.analysis)
+
+
+def page_tables(wildcards):
+    """Tables of a page."""
+    return table_paths(STUDY, PATHS, *tables_of(wildcards.page))
+
+
+def page_figures(wildcards):
+    """Figures of a page."""
+    return [PATHS.figures / f"{name}.svg" for name in figures_of(wildcards.page)]

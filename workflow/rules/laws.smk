@@ -2,7 +2,6 @@
 
 CURVES = ["curves", "specialists"]
 FITS = ["fits", "predictions"]
-ANALYSES = ["heldout", "forecast", "variance", "returns", "gaps", "synergy"]
 
 
 rule curves:
@@ -44,21 +43,21 @@ rule fits:
         "python -m mergelaw laws fits --config {params.config} > {log} 2>&1"
 
 
-rule analyses:
-    """Held-out checks, forecasts, variance, return, method gaps, synergy."""
+rule analysis:
+    """One analysis: a check on points left out, intervals, rivals, and what else curves say."""
     input:
-        losses="<study>/sweep/losses.parquet",
-        curves="<study>/laws/curves.parquet",
+        analysis_tables,
     output:
-        expand("<study>/laws/{table}.parquet", table=ANALYSES),
+        "<study>/laws/{analysis}.parquet",
     log:
-        "<study>/logs/laws/analyses.log",
+        "<study>/logs/laws/{analysis}.log",
     benchmark:
-        "<study>/benchmarks/laws/analyses.tsv"
+        "<study>/benchmarks/laws/{analysis}.tsv"
     conda:
         "../../envs/analysis.yaml"
     params:
         config=STUDY_CONFIG,
-        slice=slice_of("laws", "analyses"),
+        slice=slice_of("laws", "analysis"),
     shell:
-        "python -m mergelaw laws analyses --config {params.config} > {log} 2>&1"
+        "python -m mergelaw laws analysis --config {params.config}"
+        " --analysis {wildcards.analysis} > {log} 2>&1"

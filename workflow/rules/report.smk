@@ -13,9 +13,9 @@ rule figure:
             labels={"figure": "{figure}"},
         ),
     log:
-        "<study>/logs/report/{figure}.log",
+        "<study>/logs/report/figures/{figure}.log",
     benchmark:
-        "<study>/benchmarks/report/{figure}.tsv"
+        "<study>/benchmarks/report/figures/{figure}.tsv"
     conda:
         "../../envs/analysis.yaml"
     params:
@@ -32,30 +32,24 @@ rule page:
         subsets="<study>/design/subsets.parquet",
         losses="<study>/sweep/losses.parquet",
         shards="<study>/data/shards/contents.parquet",
-        tables=expand("<study>/laws/{table}.parquet", table=CURVES + FITS + ANALYSES),
-        vectors=expand(
-            "<study>/merge/{size}/task_vectors.parquet", size=STUDY.size_names
-        ),
-        merged=expand(
-            "<study>/merge/{size}/merged_tensors.parquet", size=STUDY.size_names
-        ),
+        tables=page_tables,
         fits="<study>/laws/fits.json",
-        figures=expand("<study>/report/figures/{figure}.svg", figure=FIGURES),
+        figures=page_figures,
     output:
         report(
-            "<study>/report/report.html",
+            "<study>/report/{page}.html",
             caption="../report/page.rst",
             category="Page",
-            labels={"figure": "report"},
+            labels={"figure": "{page}"},
         ),
     log:
-        "<study>/logs/report/page.log",
+        "<study>/logs/report/{page}.log",
     benchmark:
-        "<study>/benchmarks/report/page.tsv"
+        "<study>/benchmarks/report/{page}.tsv"
     conda:
         "../../envs/analysis.yaml"
     params:
         config=STUDY_CONFIG,
         slice=slice_of("report", "page"),
     shell:
-        "python -m mergelaw report page --config {params.config} > {log} 2>&1"
+        "python -m mergelaw report page --config {params.config} --page {wildcards.page} > {log} 2>&1"

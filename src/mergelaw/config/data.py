@@ -93,6 +93,9 @@ class Domain(Section):
 
     name: Name = Field(description="The domain's name in tables, figures and paths.")
     source: Source = Field(description="Where the domain's items come from.")
+    block: Name | None = Field(
+        None, description="Group of domains, such as math or science, in analyses of mixtures."
+    )
 
 
 class Shares(Section):

@@ -26,6 +26,11 @@ class Laws(Section):
     heldout_k: int = Field(
         6, ge=4, description="Held-out check: fit below this k, predict from it on."
     )
+    floor_gaps: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(
+        (0.1, 0.05, 0.02, 0.01),
+        min_length=1,
+        description="Distances to the floor, in nats per token, that k is told for.",
+    )
 
 
 class Lineage(Section):
@@ -46,6 +51,38 @@ class Sweep(Section):
         False,
         description="Update weighted means by the experts that change from one subset to the next "
         "(float32, from zero at each chunk); else every merge is summed anew, to the bit.",
+    )
+
+
+class Scales(Section):
+    """Merges at several scales, for the scale axis of the full report."""
+
+    fitted: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(
+        (0.8, 1.0, 1.3), min_length=3, description="Scales that the surface is fitted to."
+    )
+    checked: tuple[Annotated[float, Field(gt=0, allow_inf_nan=False)], ...] = Field(
+        (), description="Scales measured beside them, to show where the quadratic fails."
+    )
+    k: tuple[Annotated[int, Field(ge=1)], ...] | None = Field(
+        None,
+        min_length=2,
+        description="Numbers of experts; 1, a third, two thirds and all of the pool when absent.",
+    )
+    subsets_per_k: int = Field(9, gt=0, description="Subsets at each k, the same at every scale.")
+
+
+class Orders(Section):
+    """Merges of fixed subsets in several orders and under several mask seeds."""
+
+    k: tuple[Annotated[int, Field(ge=2)], ...] | None = Field(
+        None,
+        min_length=1,
+        description="Numbers of experts; 2, half and all when absent.",
+    )
+    subsets_per_k: int = Field(4, gt=0, description="Subsets at each k.")
+    orders: int = Field(4, ge=2, description="Orders of each subset, summed in bfloat16.")
+    mask_seeds: int = Field(
+        4, ge=2, description="Mask seeds of each subset, for methods that draw masks."
     )
 
 
@@ -87,6 +124,12 @@ class Study(Section):
     training: Training = Field(Training(), description="Training of bases and experts.")
     evaluation: Evaluation = Field(Evaluation(), description="Scoring of merges.")
     sweep: Sweep = Field(Sweep(), description="Merging in memory.")
+    scales: Scales | None = Field(
+        None, description="Merges at several scales, made for the full report only."
+    )
+    orders: Orders | None = Field(
+        None, description="Merges in several orders, made for the full report only."
+    )
     laws: Laws = Field(Laws(), description="Fits and their checks.")
 
     @property

@@ -184,8 +184,8 @@ class Case:
         By name of the size.
     measured : mapping of (str, str) to Measured
         By size and method, where jobs have finished.
-    n_figures : int
-        Figures of the report.
+    n_figures, n_analyses : int
+        Figures of the report, and analyses.
     notes : tuple of str
         What is to be told besides.
     """
@@ -196,4 +196,5 @@ class Case:
     sizes: Mapping[str, SizeModel]
     measured: Mapping[tuple[str, str], Measured] = field(default_factory=dict)
     n_figures: int = 0
+    n_analyses: int = 0
     notes: tuple[str, ...] = ()

@@ -18,7 +18,7 @@ from mergelaw.design import chunks
 
 LIGHT_SECONDS = {
     "design": 2.0, "items": 2.0, "tokenizer": 5.0, "pretraining": 8.0, "shards": 6.0,
-    "losses": 3.0, "curves": 3.0, "fits": 6.0, "analyses": 8.0, "figure": 4.0, "page": 4.0,
+    "losses": 3.0, "curves": 3.0, "fits": 6.0, "analysis": 3.0, "figure": 4.0, "page": 4.0,
 }  # fmt: skip
 """ASSUME a job without a model takes this long (measured on the default study) and its text's."""
 
@@ -174,8 +174,9 @@ def _analysis_rows(case: Case) -> Iterator[Row]:
         )
         largest = 4 * (pool + 2) * shape.width * shape.vocabulary
         yield _one("task_vectors", size, seconds, read, 0, FIXED_BYTES + largest)
-    for rule in ("curves", "fits", "analyses"):
+    for rule in ("curves", "fits"):
         yield _light(rule, 1)
+    yield _light("analysis", case.n_analyses)
     yield _light("figure", case.n_figures)
     yield _light("page", 1)
 

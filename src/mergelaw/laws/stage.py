@@ -7,15 +7,14 @@ from pathlib import Path
 import polars as pl
 
 from mergelaw.config import Study
+from mergelaw.errors import NotMadeError
 from mergelaw.files import write_json
 from mergelaw.laws import schemas
-from mergelaw.laws.analyses import gaps, returns, variances
 from mergelaw.laws.curves import curves, specialists
 from mergelaw.laws.estimates import estimate_all, fit_record, fit_table, prediction_table
-from mergelaw.laws.forecast import forecasts
-from mergelaw.laws.heldout import heldout
-from mergelaw.laws.rows import prepare, subset_losses
-from mergelaw.laws.synergy import synergy
+from mergelaw.laws.inputs import Inputs
+from mergelaw.laws.registry import analysis_paths
+from mergelaw.laws.rows import prepare
 from mergelaw.paths import StudyPaths
 from mergelaw.provenance import provenance
 from mergelaw.tables import LOSSES, read_table, write_table
@@ -54,17 +53,30 @@ def write_fits(study: Study, paths: StudyPaths) -> Path:
     return _write(paths, schemas.FITS, fit_table(estimates), origin)
 
 
-def write_analyses(study: Study, paths: StudyPaths) -> Path:
-    """Write the held-out checks, forecasts, variances, returns, gaps and synergies."""
-    points = _read_curves(paths)
-    losses = subset_losses(prepare(read_table(paths.losses, LOSSES), study))
-    origin = _origin(study, "analyses", paths.losses, paths.laws / schemas.CURVES.file)
-    _write(paths, schemas.HELDOUT, heldout(points, study), origin)
-    _write(paths, schemas.FORECAST, forecasts(points, study), origin)
-    _write(paths, schemas.VARIANCE, variances(points, study), origin)
-    _write(paths, schemas.RETURNS, returns(points, study), origin)
-    _write(paths, schemas.GAPS, gaps(points, study), origin)
-    return _write(paths, schemas.SYNERGY, synergy(losses, study), origin)
+def write_analysis(study: Study, paths: StudyPaths, name: str) -> Path:
+    """Write the table of one analysis; an empty one that says why where the data do not allow it.
+
+    Parameters
+    ----------
+    name : str
+        A key of `mergelaw.laws.registry.ANALYSES`.
+
+    Raises
+    ------
+    TableError
+        If a table that it reads is missing, broken or not the study's.
+    """
+    from mergelaw.laws.analyses.functions import MAKE
+
+    table = schemas.BY_NAME[name]
+    origin = _origin(study, "analysis", *analysis_paths(study, paths, name), analysis=name)
+    try:
+        frame = MAKE[name](Inputs(study, paths))
+    except NotMadeError as reason:
+        frame = table.frame([])
+        origin |= {"not_made": str(reason)}
+        print(f"{name}: not made: {reason}")
+    return _write(paths, table, frame, origin)
 
 
 def _read_curves(paths: StudyPaths) -> pl.DataFrame:
@@ -79,9 +91,9 @@ def _write(
     return path
 
 
-def _origin(study: Study, job: str, *inputs: Path) -> dict[str, str]:
+def _origin(study: Study, job: str, *inputs: Path, **targets: str) -> dict[str, str]:
     """Return the provenance of a job with a digest of the files that it read."""
     content = hashlib.sha256()
     for path in inputs:
         content.update(path.read_bytes())
-    return provenance(study, "laws", job) | {"data_hash": content.hexdigest()[:16]}
+    return provenance(study, "laws", job, **targets) | {"data_hash": content.hexdigest()[:16]}

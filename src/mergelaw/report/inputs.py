@@ -18,7 +18,7 @@ Tables = Mapping[str, pl.DataFrame]
 """Tables by file name."""
 
 SCHEMAS: Mapping[str, tables.Schema] = {
-    **{table.file: table.schema for table in schemas.TABLES},
+    **{table.file: table.schema for table in schemas.TABLES + schemas.FULL_TABLES},
     TASK_VECTORS: tables.TASK_VECTORS,
     MERGED_TENSORS: tables.MERGED_TENSORS,
 }

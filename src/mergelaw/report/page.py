@@ -14,21 +14,21 @@ from mergelaw.config import Study
 from mergelaw.errors import TableError
 from mergelaw.paths import StudyPaths
 from mergelaw.report import context, findings, grids, identification
-from mergelaw.report.inputs import FITS_JSON, SCHEMAS, Tables, read_fits, read_tables
-from mergelaw.report.registry import FIGURES, table_paths
+from mergelaw.report.inputs import FITS_JSON, Tables, read_fits, read_tables
+from mergelaw.report.registry import FIGURES, figures_of, table_paths, tables_of
 from mergelaw.report.svg import inline, theme_css
 from mergelaw.tables import LOSSES, SHARDS, read_provenance, read_table
 
 
-def render(study: Study, paths: StudyPaths) -> str:
-    """Return the page's HTML.
+def render(study: Study, paths: StudyPaths, page: str) -> str:
+    """Return the HTML of a page, `report` or `full`.
 
     Raises
     ------
     TableError
         If a table or figure is missing or broken.
     """
-    tables = read_tables(study, paths, SCHEMAS)
+    tables = read_tables(study, paths, tables_of(page))
     fits = read_fits(paths.laws)
     facts = context.facts_of(
         read_table(paths.losses, LOSSES), read_table(paths.shard_contents, SHARDS)
@@ -36,10 +36,12 @@ def render(study: Study, paths: StudyPaths) -> str:
     values = {
         "study": study,
         "css": Markup(_source("page.css") + theme_css()),  # noqa: S704 - our own file
-        "figures": {name: _figure(paths.figures / f"{name}.svg", name) for name in FIGURES},
+        "figures": {
+            name: _figure(paths.figures / f"{name}.svg", name) for name in figures_of(page)
+        },
         "registry": FIGURES,
         **sections(study, tables, fits, facts),
-        **origin(study, paths),
+        **origin(study, paths, page),
     }
     environment = Environment(
         loader=PackageLoader("mergelaw", "report"),
@@ -81,19 +83,19 @@ def sections(
     }
 
 
-def origin(study: Study, paths: StudyPaths) -> dict[str, Any]:
+def origin(study: Study, paths: StudyPaths, page: str) -> dict[str, Any]:
     """Return where the numbers come from: versions, and every table with its digest."""
     found = read_provenance(paths.losses)
-    files = [paths.losses, *table_paths(study, paths, *SCHEMAS), paths.laws / FITS_JSON]
+    files = [paths.losses, *table_paths(study, paths, *tables_of(page)), paths.laws / FITS_JSON]
     return {
         "provenance": {k: v for k, v in found.items() if k != "versions"},
         "versions": json.loads(found.get("versions", "{}")),
         "root": paths.root.as_posix(),
-        "config": os.path.relpath(paths.config, paths.page.parent),
+        "config": os.path.relpath(paths.config, paths.page(page).parent),
         "files": [
             (
                 file.relative_to(paths.root).as_posix(),
-                os.path.relpath(file, paths.page.parent),
+                os.path.relpath(file, paths.page(page).parent),
                 hashlib.sha256(file.read_bytes()).hexdigest()[:16],
             )
             for file in files

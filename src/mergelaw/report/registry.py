@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from mergelaw.config import Study
+from mergelaw.laws.registry import ANALYSES, CURVES_AND_FITS, REPORT_ANALYSES
 from mergelaw.paths import StudyPaths
 
 
@@ -18,11 +19,14 @@ class Figure(NamedTuple):
         How to read the drawing; with the title it stands alone.
     tables
         Files that the drawing reads; `table_paths` says where they lie.
+    full
+        Whether the full report alone has it.
     """
 
     title: str
     caption: str
     tables: tuple[str, ...]
+    full: bool = False
 
 
 CURVES, FITS, PREDICTIONS = "curves.parquet", "fits.parquet", "predictions.parquet"
@@ -30,6 +34,17 @@ TASK_VECTORS, MERGED_TENSORS = "task_vectors.parquet", "merged_tensors.parquet"
 
 BY_SIZE = {TASK_VECTORS: StudyPaths.task_vectors, MERGED_TENSORS: StudyPaths.merged_tensors}
 """Tables of the merge stage, of which each size has its own; all others are the laws stage's."""
+
+
+def figures_of(page: str) -> list[str]:
+    """Return the names of a page's figures, in order."""
+    return [name for name, figure in FIGURES.items() if page == "full" or not figure.full]
+
+
+def tables_of(page: str) -> list[str]:
+    """Return the files of the tables that a page reads."""
+    names = [*CURVES_AND_FITS, *(ANALYSES if page == "full" else REPORT_ANALYSES)]
+    return [f"{name}.parquet" for name in names] + [TASK_VECTORS, MERGED_TENSORS]
 
 
 def table_paths(study: Study, paths: StudyPaths, *files: str) -> list[Path]:
@@ -128,6 +143,9 @@ FIGURES: dict[str, Figure] = {
     ),
 }
 """Every figure, in the page's order."""
+
+PAGES = ("report", "full")
+"""The pages: of every study, and with every analysis that the study's data allow."""
 
 README_FIGURE = "loss_by_k"
 """The figure that is written as PNG too, for the README."""

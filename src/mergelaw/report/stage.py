@@ -30,8 +30,8 @@ def write_figure(study: Study, paths: StudyPaths, name: str) -> Path:
     return paths.figures / f"{name}.svg"
 
 
-def write_page(study: Study, paths: StudyPaths) -> Path:
-    """Write `report/report.html` from tables, the losses and the figures.
+def write_page(study: Study, paths: StudyPaths, name: str) -> Path:
+    """Write `report/{name}.html` from tables, the losses and the figures.
 
     Raises
     ------
@@ -40,5 +40,5 @@ def write_page(study: Study, paths: StudyPaths) -> Path:
     """
     from mergelaw.report.page import render
 
-    write_text(paths.page, render(study, paths))
-    return paths.page
+    write_text(paths.page(name), render(study, paths, name))
+    return paths.page(name)

@@ -102,13 +102,23 @@ def estimate(
 
 def _case(study: Study, machine: Machine) -> Case:
     """Return the study with all that is known here of its models, text and finished jobs."""
-    from mergelaw.report.registry import FIGURES
+    from mergelaw.laws.registry import REPORT_ANALYSES
+    from mergelaw.report.registry import figures_of
 
     paths = StudyPaths.of(study)
     sizes, notes = size_models(study, paths)
     text = text_length(study, paths.shard_contents)
     timed, left_out = measured_jobs(study, paths, machine, text)
-    return Case(study, machine, text, sizes, timed, len(FIGURES), (*notes, *left_out))
+    return Case(
+        study,
+        machine,
+        text,
+        sizes,
+        timed,
+        n_figures=len(figures_of("report")),
+        n_analyses=len(REPORT_ANALYSES),
+        notes=(*notes, *left_out),
+    )
 
 
 def size_models(study: Study, paths: StudyPaths) -> tuple[dict[str, SizeModel], list[str]]:

@@ -1,0 +1,100 @@
+"""Every analysis by name and what it reads; light, because workflow rules read it."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+from mergelaw.config import Study
+from mergelaw.paths import StudyPaths
+
+
+class Analysis(NamedTuple):
+    """An analysis: one job that makes one table, `laws/{name}.parquet`.
+
+    Attributes
+    ----------
+    reads
+        Names of what it reads, keys of `READS`.
+    needs
+        In plain words, what a study needs for it.
+    """
+
+    reads: tuple[str, ...]
+    needs: str = "curves over k"
+
+
+def _scales(study: Study, paths: StudyPaths) -> list[Path]:
+    return [paths.scales(size) for size in study.size_names] if study.scales else []
+
+
+def _orders(study: Study, paths: StudyPaths) -> list[Path]:
+    return [paths.orders(size) for size in study.size_names] if study.orders else []
+
+
+def _best_scales(study: Study, paths: StudyPaths) -> list[Path]:
+    return [paths.best_scales(size) for size in study.size_names] if study.scales else []
+
+
+READS: dict[str, Callable[[Study, StudyPaths], list[Path]]] = {
+    "losses": lambda study, paths: [paths.losses],
+    "curves": lambda study, paths: [paths.law_table("curves")],
+    "fits": lambda study, paths: [paths.law_table("fits")],
+    "variance": lambda study, paths: [paths.law_table("variance")],
+    "estimators": lambda study, paths: [paths.law_table("synergy_estimators")],
+    "scale_fits": lambda study, paths: [paths.law_table("scale_fits")],
+    "scales": _scales,
+    "orders": _orders,
+    "best_scales": _best_scales,
+}
+"""What analyses read: files, none of those that the study does not make."""
+
+EXHAUSTIVE = "all subsets of the pool"
+SCALES = "`scales` in the config, and a method with a scale"
+
+ANALYSES: dict[str, Analysis] = {
+    "heldout": Analysis(("curves",)),
+    "forecast": Analysis(("curves",)),
+    "variance": Analysis(("curves",)),
+    "returns": Analysis(("curves",)),
+    "gaps": Analysis(("curves",)),
+    "synergy": Analysis(("losses",)),
+    "intervals": Analysis(("losses", "curves")),
+    "rivals": Analysis(("curves",)),
+    "null_r2": Analysis(("curves", "fits"), "fits of one size"),
+    "two_stage": Analysis(("curves", "fits"), "three sizes"),
+    "pools": Analysis(("losses",), EXHAUSTIVE),
+    "near_floor": Analysis(("curves", "fits"), "fits of one size"),
+    "gains": Analysis(("curves", "fits")),
+    "forecast_intervals": Analysis(("losses", "curves"), "the three k of `laws.forecast_k`"),
+    "triples": Analysis(("curves",), "the whole pool merged, and four k"),
+    "triple_errors": Analysis(("curves",), "the whole pool merged, and four k"),
+    "transfer": Analysis(("curves", "fits"), "two sizes; k = 1, 2 and the pool"),
+    "variance_fits": Analysis(("curves",), "two subsets at three k"),
+    "dispersion": Analysis(("curves", "variance"), "two subsets at three k"),
+    "order": Analysis(("orders",), "`orders` in the config"),
+    "synergy_estimators": Analysis(("losses",), "subsets that differ by one expert"),
+    "synergy_strengths": Analysis(("estimators",), "subsets that differ by one expert"),
+    "synergy_blocks": Analysis(("estimators",), "two values of `block` among the domains"),
+    "mixing": Analysis(("losses",), "two values of `block` among the experts' domains"),
+    "designs": Analysis(("losses",), EXHAUSTIVE),
+    "scale_curves": Analysis(("scales", "scale_fits"), SCALES),
+    "scale_fits": Analysis(("scales",), SCALES),
+    "best_scales": Analysis(("scales", "scale_fits", "best_scales"), SCALES),
+    "published_checks": Analysis((), "nothing"),
+    "published_curves": Analysis((), "nothing"),
+    "published_fits": Analysis((), "nothing"),
+    "published_laws": Analysis((), "nothing"),
+    "published_downstream": Analysis((), "nothing"),
+}
+"""Every analysis, in the order of the page; its table is `laws/{name}.parquet`."""
+
+CURVES_AND_FITS = ("curves", "specialists", "fits", "predictions")
+"""Tables of the laws stage that are made before the analyses."""
+
+REPORT_ANALYSES = ("heldout", "forecast", "variance", "returns", "gaps", "synergy")
+"""Those of every report; the full report has all."""
+
+
+def analysis_paths(study: Study, paths: StudyPaths, name: str) -> list[Path]:
+    """Return the files that an analysis reads."""
+    return [path for read in ANALYSES[name].reads for path in READS[read](study, paths)]

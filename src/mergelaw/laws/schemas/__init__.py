@@ -1,0 +1,49 @@
+"""The laws stage's tables: file, columns with their types, and the key that is unique.
+
+Every loss is in nats per token. `domain` is an evaluation domain or "macro" (the unweighted mean
+over domains, also of the losses that a variance or a fit is made from). `n_params_billions` is the
+parameter count that the study's `laws.n_params` names. A null always means "not defined", never 0.
+
+fits.json beside them is one object: `provenance` (as given), `fits` (a list; each has `law`,
+`formula`, `method`, `domain`, `size` (null for the joint law), `parameters` (name to value,
+stderr, minimum, maximum, at_bound), `correlations` (a list of first, second, correlation), `r2`,
+`rmse`, `max_relative_error`, `n_points`, `weights`, `n_starts`, `n_basins`, `identified`, `notes`)
+and `refused` (a list of `law`, `method`, `domain`, `size`, `reason`).
+"""
+
+from mergelaw.laws.schemas import doubts, published, scales, subsets
+from mergelaw.laws.schemas.checks import FORECAST, GAPS, HELDOUT, RETURNS, SYNERGY, VARIANCE
+from mergelaw.laws.schemas.core import CURVES, FITS, PREDICTIONS, SPECIALISTS
+from mergelaw.laws.schemas.table import MACRO, Table
+
+__all__ = [
+    "BY_NAME",
+    "CURVES",
+    "FITS",
+    "FITS_JSON",
+    "FORECAST",
+    "FULL_TABLES",
+    "GAPS",
+    "HELDOUT",
+    "MACRO",
+    "PREDICTIONS",
+    "RETURNS",
+    "SPECIALISTS",
+    "SYNERGY",
+    "TABLES",
+    "VARIANCE",
+    "Table",
+]
+
+FITS_JSON = "fits.json"
+
+TABLES = (
+    *(CURVES, SPECIALISTS, FITS, PREDICTIONS),
+    *(HELDOUT, FORECAST, VARIANCE, RETURNS, GAPS, SYNERGY),
+)
+"""Tables of every report."""
+
+FULL_TABLES = (*doubts.TABLES, *subsets.TABLES, *scales.TABLES, *published.TABLES)
+"""Tables of the full report beside these."""
+
+BY_NAME = {table.file.removesuffix(".parquet"): table for table in (*TABLES, *FULL_TABLES)}
