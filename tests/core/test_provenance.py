@@ -15,7 +15,7 @@ from tests.helpers import ARCHITECTURE, STUDY, study_dict, study_of
 
 DATA = {"items", "tokenizer", "pretraining"}
 MERGE = {"cell", "cell_losses", "task_vectors"}
-LAWS = {"curves", "fits", "analysis/rivals", "figure", "page"}
+LAWS = {"curves", "fits", "analysis", "figure", "page"}
 
 
 def fingerprints(study) -> dict[str, str]:
@@ -34,7 +34,7 @@ def fingerprints(study) -> dict[str, str]:
     }
     jobs |= {f"items/{d}": {"domain": d} for d in study.domain_names}
     jobs |= {"figure/loss_by_k": {"figure": "loss_by_k"}, "page": {"page": "report"}}
-    jobs |= {"analysis/rivals": {"analysis": "rivals"}}
+    jobs |= {"analysis": {"analysis": "rivals"}}
     for size in study.size_names:
         jobs[f"base/{size}"] = {"size": size}
         jobs |= {f"expert/{size}/{e}": {"size": size, "expert": e} for e in study.expert_names}
@@ -97,7 +97,7 @@ CASES = {
         {f"chunk/{s}/dare/{c}" for s in ("small", "large") for c in (0, 1)} | {"page"},
     ),
     "a source's items": (("domains.1.source.items", 70), {"items/biology", "page"}),
-    "block of a domain": (("domains.1.block", "science"), {"analysis/rivals", "page"}),
+    "block of a domain": (("domains.1.block", "science"), {"analysis", "page"}),
     "vocabulary": (("tokenizer.vocab_size", 320), {"tokenizer", "page"}),
 }
 
