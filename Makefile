@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
 
-.PHONY: demo test check bench bench-eval bench-merge bench-seeds clean
+.PHONY: demo test check bench bench-eval bench-laws bench-merge bench-seeds clean
 
 demo: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
@@ -27,6 +27,9 @@ bench: $(VENV)/installed
 
 bench-eval: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.evaluation --json results/bench/evaluation.json --text $(or $(TEXT),$(error give a folder of JSON lists of {instruction, output}: make bench-eval TEXT=FOLDER))
+
+bench-laws: $(VENV)/installed
+	OMP_NUM_THREADS=1 PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.laws --cores 2
 
 bench-merge: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.merge

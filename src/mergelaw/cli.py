@@ -226,6 +226,30 @@ def sweep_collect(config: Config) -> None:
     _run(collect, *_open(config))
 
 
+@sweep.command("scales")
+def sweep_scales(config: Config, size: Sizes = None) -> None:
+    """Merge and score the subsets of `scales` at several scales."""
+    from mergelaw.sweep.scales import run_scales
+
+    _run_sizes(run_scales, config, size)
+
+
+@sweep.command("best-scales")
+def sweep_best_scales(config: Config, size: Sizes = None) -> None:
+    """Merge and score the same subsets at the best scale of each method and k."""
+    from mergelaw.sweep.scales import run_best_scales
+
+    _run_sizes(run_best_scales, config, size)
+
+
+@sweep.command("orders")
+def sweep_orders(config: Config, size: Sizes = None) -> None:
+    """Merge and score the subsets of `orders` in several orders and under several mask seeds."""
+    from mergelaw.sweep.orders import run_orders
+
+    _run_sizes(run_orders, config, size)
+
+
 merge_cell = _group("merge-cell", "Cells of a study as checkpoints; statistics of task vectors.")
 
 Cells = Annotated[
@@ -263,9 +287,14 @@ def merge_cell_statistics(config: Config, size: Sizes = None) -> None:
     """Measure the task vectors of each size, and what each method makes of all of them."""
     from mergelaw.merging.stage import write_pool_statistics
 
+    _run_sizes(write_pool_statistics, config, size)
+
+
+def _run_sizes(job: Callable[..., Path], config: Path, sizes: Sequence[str] | None) -> None:
+    """Run a job on sizes."""
     study, paths = _open(config)
-    for name in _chosen(size, study.size_names, "size"):
-        _run(write_pool_statistics, study, paths, name)
+    for name in _chosen(sizes, study.size_names, "size"):
+        _run(job, study, paths, name)
 
 
 def _run_cells(

@@ -166,6 +166,59 @@ def prefixes(orders: Sequence[tuple[str, ...]], ks: Sequence[int]) -> Iterator[S
         yield from (_subset(order[:k]) for k in ks)
 
 
+def cyclic(order: Sequence[str], k: int) -> list[Subset]:
+    """Return every run of k neighbours on the circle of an order: each expert in k of M subsets.
+
+    One subset alone where k is all of them. Pairs are not balanced: neighbours meet often.
+    """
+    m = len(order)
+    starts = range(m if k < m else 1)
+    return [_subset(order[(start + step) % m] for step in range(k)) for start in starts]
+
+
+def two_design(order: Sequence[str], k: int) -> list[Subset] | None:
+    """Return subsets of k that hold every pair of experts equally often; None: none is known here.
+
+    For a pool of M = q^2 experts, q prime, placed on the affine plane of order q row by row
+    (Colbourn & Dinitz, Handbook of Combinatorial Designs, 2nd ed. 2007, II.1 and VII.2):
+
+    - k = q: the q(q + 1) lines, every pair once;
+    - k = 2(q - 1), q odd: two lines that cross, less the point where they do, for a fixed matching
+      of the q + 1 directions: q^2 (q + 1)/2 subsets, every pair 2q - 3 times. (Of the points, a
+      pair on a line is counted q - 2 times by its own direction, q - 1 times by the others.)
+    - k = M - q and k = M - 2(q - 1): their complements.
+    """
+    m, q = len(order), math.isqrt(len(order))
+    if q * q != m or not _is_prime(q):
+        return None
+    classes = affine_plane(q)
+    found = {q: [line for parallel in classes for line in parallel]}
+    if q > 2:
+        found[2 * (q - 1)] = [
+            one ^ other
+            for first, second in zip(classes[::2], classes[1::2], strict=True)
+            for one in first
+            for other in second
+        ]
+    found |= {m - size: [set(range(m)) - s for s in sets] for size, sets in found.items()}
+    return [_subset(order[i] for i in points) for points in found[k]] if k in found else None
+
+
+def affine_plane(q: int) -> list[list[set[int]]]:
+    """Return the lines of the plane over the integers modulo a prime q, direction by direction.
+
+    Points are numbered q x + y. Each of the q + 1 directions has q parallel lines of q points, and
+    any two points share exactly one line.
+    """
+    cells = range(q)
+    sloped = [[{q * x + (a * x + c) % q for x in cells} for c in cells] for a in cells]
+    return [*sloped, [{q * x + y for y in cells} for x in cells]]
+
+
+def _is_prime(q: int) -> bool:
+    return q > 1 and all(q % d for d in range(2, math.isqrt(q) + 1))
+
+
 def _hamming(a: Sequence[str], b: Sequence[str]) -> int:
     return sum(x != y for x, y in zip(a, b, strict=True))
 

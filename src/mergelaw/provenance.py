@@ -4,7 +4,7 @@ import contextlib
 import hashlib
 import importlib.metadata
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from pydantic import BaseModel
@@ -13,6 +13,14 @@ from mergelaw import __version__
 from mergelaw.cells import cell
 from mergelaw.config import Study
 from mergelaw.design import chunks
+from mergelaw.variants import (
+    Series,
+    order_series,
+    scale_series,
+    scale_subsets,
+    scaled_methods,
+    series_at,
+)
 
 STAGE_VERSION = {
     "design": 1,
@@ -20,8 +28,8 @@ STAGE_VERSION = {
     "experts": 1,
     "sweep": 3,
     "merge": 1,
-    "laws": 1,
-    "report": 1,
+    "laws": 2,
+    "report": 2,
 }
 """Raised by hand when a stage's numbers change: results of an older version are then made again."""
 
@@ -78,6 +86,13 @@ def versions() -> dict[str, str]:
         with contextlib.suppress(importlib.metadata.PackageNotFoundError):
             found[name] = importlib.metadata.version(name)
     return found
+
+
+VARIED = {
+    **dict.fromkeys(("scale_fits", "scale_curves", "best_scales"), "scales"),
+    "order": "orders",
+}
+"""Analyses of merges beside the design, and the section of the config that these are made by."""
 
 
 def _dump(section: BaseModel) -> dict[str, Any]:
@@ -152,6 +167,34 @@ def _chunk(study: Study, size: str, method: str, chunk: int | str) -> dict[str, 
     }
 
 
+def _scales(study: Study, size: str) -> dict[str, Any]:
+    return _variants(study, size, scale_series(study)) if study.scales else {}
+
+
+def _best_scales(study: Study, size: str) -> dict[str, Any]:
+    """Return what decides these merges beside their scales, which a table holds."""
+    if not study.scales:
+        return {}
+    merges = [subset for part in scale_subsets(study).values() for subset in part]
+    series = [series_at(study, entry, 1.0, merges) for entry in scaled_methods(study)]
+    return _variants(study, size, series)
+
+
+def _orders(study: Study, size: str) -> dict[str, Any]:
+    return _variants(study, size, order_series(study)) if study.orders else {}
+
+
+def _variants(study: Study, size: str, series: Iterable[Series]) -> dict[str, Any]:
+    entry, series = study.size(size), list(series)
+    return {
+        "series": [[_dump(s.method), [merge.name for merge in s.merges], *s[2:]] for s in series],
+        "masks": [study.seed] * any(s.method.draws_masks for s in series),
+        "domains": study.domain_names,
+        "checkpoints": [entry.base, {e: entry.experts.get(e) for e in sorted(study.expert_names)}],
+        "dtype": study.dtype,
+    }
+
+
 def _cell(study: Study, size: str, method: str, subset: str) -> dict[str, Any]:
     merge, entry = cell(study, size, method, subset), study.size(size)
     experts, seeds = merge.subset.experts, [study.seed, merge.mask_seed]
@@ -190,7 +233,9 @@ def _laws(study: Study) -> dict[str, Any]:
 
 def _analysis(study: Study, analysis: str) -> dict[str, Any]:
     blocks = {domain.name: domain.block for domain in study.domains}
-    return {"analysis": analysis, "blocks": blocks, **_laws(study)}
+    section = VARIED.get(analysis)
+    varied = {section: study.model_dump(mode="json", include={section})} if section else {}
+    return {"analysis": analysis, "blocks": blocks, **varied, **_laws(study)}
 
 
 def _design(study: Study) -> dict[str, Any]:
@@ -226,6 +271,9 @@ SLICES: dict[str, Callable[..., dict[str, Any]]] = {
     "base": _base,
     "expert": _expert,
     "chunk": _chunk,
+    "scales": _scales,
+    "best_scales": _best_scales,
+    "orders": _orders,
     "cell": _cell,
     "cell_losses": _cell_losses,
     "task_vectors": _task_vectors,

@@ -229,6 +229,38 @@ ACROSS = [
     ),
     ([("tokenizer.template", " ")], "tokenizer.template: is blank; leave it out or say what it is"),
     ([("tokenizer.system", "")], "tokenizer.system: is blank; leave it out or say what it is"),
+    ([("scales", {"fitted": [1, 2, 1, 3]})], "scales.fitted = '1' occurs 2 times"),
+    ([("scales", {"checked": [2, 2]})], "scales.checked = '2' occurs 2 times"),
+    (
+        [("scales", {"checked": [1.3, 2]})],
+        "scales.checked = 1.3: is in scales.fitted too; leave out one of the two",
+    ),
+    ([("scales", {"k": [1, 4]})], "scales.k = 4: allowed 1 to 3, the number of experts"),
+    ([("scales", {"k": [2, 2]})], "scales.k = '2' occurs 2 times"),
+    (
+        [("scales", {}), ("methods", [{"label": "a", "method": "karcher"}])],
+        "scales: no method of the study has a scale of a mean; add one, such as task_arithmetic",
+    ),
+    (
+        [
+            ("scales", {}),
+            (
+                "methods",
+                [{"label": "sum", "method": "ties", "parameters": {"normalize": False}}],
+            ),
+        ],
+        "scales: no method of the study has a scale of a mean",
+    ),
+    ([("orders", {"k": [2, 9]})], "orders.k = 9: allowed 2 to 3, the number of experts"),
+    ([("orders", {"k": [3, 3]})], "orders.k = '3' occurs 2 times"),
+    (
+        [
+            ("design.0.k", [2, 3]),
+            ("scales", {}),
+            ("methods.1.parameters.weight", {"algebra": 1, "biology": 0, "code": 1}),
+        ],
+        "methods[1].parameters.weight = {'algebra': 1.0, 'biology': 0.0, 'code': 1.0}: the weights",
+    ),
     ([("laws.forecast_k", [1, 2, 2])], "laws.forecast_k = [1, 2, 2]: must be three k"),
     (
         [("laws.forecast_k", [2, 1, 3])],

@@ -11,7 +11,18 @@ from itertools import combinations
 import pytest
 from scipy.stats import chisquare
 
-from mergelaw.design import Subset, chunks, exhaustive, permutations, prefixes, subsets, uniform
+from mergelaw.design import (
+    Subset,
+    affine_plane,
+    chunks,
+    cyclic,
+    exhaustive,
+    permutations,
+    prefixes,
+    subsets,
+    two_design,
+    uniform,
+)
 from tests.helpers import study_of
 
 NINE = tuple("abcdefghi")
@@ -160,3 +171,48 @@ def test_the_same_in_every_process():
     ]
     here = [names(uniform(NINE, (2, 4), 9, 1)), [list(p) for p in permutations(NINE, 4, 50, 1)]]
     assert drawn == [here, here]
+
+
+def times_together(drawn, size):
+    """Return how often each group of `size` experts is in one subset."""
+    return Counter(group for s in drawn for group in combinations(s.experts, size))
+
+
+@pytest.mark.parametrize("k", range(1, 10))
+def test_cyclic_has_every_expert_equally_often(k):
+    drawn = cyclic("hbdacfgei", k)
+    assert len(set(drawn)) == len(drawn) == (9 if k < 9 else 1)
+    assert {s.k for s in drawn} == {k}
+    assert set(times_together(drawn, 1).values()) == {k if k < 9 else 1}
+
+
+@pytest.mark.parametrize("q", [2, 3, 5, 7])
+def test_two_points_of_the_affine_plane_share_one_line(q):
+    classes = affine_plane(q)
+    assert len(classes) == q + 1
+    for parallel in classes:
+        assert sorted(point for line in parallel for point in line) == list(range(q * q))
+    pairs = Counter(p for c in classes for line in c for p in combinations(sorted(line), 2))
+    assert len(pairs) == math.comb(q * q, 2)
+    assert set(pairs.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("m", "k", "n_subsets", "n_meetings"),
+    [(9, 3, 12, 1), (9, 6, 12, 5), (9, 4, 18, 3), (9, 5, 18, 5), (4, 2, 6, 1), (25, 5, 30, 1),
+     (25, 20, 30, 19), (25, 8, 75, 7), (25, 17, 75, 34)],
+)  # fmt: skip
+def test_a_two_design_has_every_pair_equally_often(m, k, n_subsets, n_meetings):
+    pool = [f"e{i:02}" for i in range(m)]
+    drawn = two_design(pool[::-1], k)
+    assert len(set(drawn)) == len(drawn) == n_subsets
+    assert {s.k for s in drawn} == {k}
+    pairs = times_together(drawn, 2)
+    assert len(pairs) == math.comb(m, 2)
+    assert set(pairs.values()) == {n_meetings}
+    assert n_meetings * m * (m - 1) == n_subsets * k * (k - 1)
+
+
+@pytest.mark.parametrize(("m", "k"), [(9, 2), (9, 7), (8, 3), (16, 4), (1, 1), (25, 6)])
+def test_no_two_design_is_claimed_where_none_is_built(m, k):
+    assert two_design([f"e{i}" for i in range(m)], k) is None

@@ -37,6 +37,7 @@ LIGHT = {
     "planned",
     "progress",
     "costs",
+    "variants",
 }
 MAY_IMPORT = {
     "errors": set(),
@@ -51,7 +52,7 @@ MAY_IMPORT = {
     "merging": LIGHT | {"data", "checkpoints", "preflight"},
     "evaluation": LIGHT | {"data"},
     "laws": LIGHT | {"data"},
-    "sweep": LIGHT | {"data", "checkpoints", "preflight", "merging", "evaluation"},
+    "sweep": LIGHT | {"data", "checkpoints", "preflight", "merging", "evaluation", "laws"},
     "theory": LIGHT | {"data", "merging", "evaluation", "laws", "sweep"},
     "planning": LIGHT | {"laws"},
     "report": LIGHT | {"laws"},

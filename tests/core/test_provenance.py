@@ -113,6 +113,44 @@ def test_type_and_arithmetic_change_every_merge():
         assert len(changed(edit)) == 2 * 4 * (2 + 2) + 2 + 1
 
 
+VARIED = (("scales", {"k": [1, 3]}), ("orders", {"orders": 2}))
+ANALYSES = ("scale_fits", "order", "rivals")
+SCALES, VARIANTS = {"scales", "best_scales"}, {"scales", "best_scales", "orders"}
+TIES_AT_05 = ("methods.2.parameters.density", 0.5)
+
+VARIANT_CASES = {
+    "nothing that they read": (("sizes.0.design", [{"kind": "exhaustive", "k": [2]}]), set()),
+    "a checked scale": (("scales.checked", [2.0]), {"scales", "scale_fits"}),
+    "a fitted scale": (("scales.fitted", [0.8, 1.0, 1.4]), {"scales", "scale_fits"}),
+    "subsets of the scales": (("scales.subsets_per_k", 2), {*SCALES, "scale_fits"}),
+    "orders": (("orders.orders", 3), {"orders", "order"}),
+    "k of the orders": (("orders.k", [3]), {"orders", "order"}),
+    "density of TIES": (TIES_AT_05, {*VARIANTS, *ANALYSES}),
+    "scale of TIES": (("methods.2.parameters.scale", 0.5), {"orders", *ANALYSES}),
+    "first mask seed": (("mask_seeds", [3]), VARIANTS),
+    "more mask seeds": (("mask_seeds", [0, 3]), set()),
+    "type": (("dtype", "bfloat16"), VARIANTS),
+    "sums": (("accumulate", "sequential_bfloat16"), SCALES),
+    "running sums": (("sweep", {"incremental": True}), set()),
+}
+
+
+def variants(study) -> dict[str, str]:
+    """Return the fingerprints of merges beside the design, and of analyses of them."""
+    jobs = {job: fingerprint(study, "sweep", job, size="small") for job in VARIANTS}
+    return jobs | {n: fingerprint(study, "laws", "analysis", analysis=n) for n in ANALYSES}
+
+
+@pytest.mark.parametrize(("edit", "jobs"), VARIANT_CASES.values(), ids=VARIANT_CASES)
+def test_an_edit_makes_exactly_these_merges_beside_the_design_again(edit, jobs):
+    before, after = variants(study_of(*VARIED)), variants(study_of(*VARIED, edit))
+    assert {name for name in before if before[name] != after[name]} == jobs
+
+
+def test_merges_beside_the_design_may_be_absent():
+    assert {variants(study_of())[job] for job in VARIANTS} == {digest([STAGE_VERSION["sweep"], {}])}
+
+
 def test_a_seed_changes_all_that_is_drawn():
     again = changed(("seed", 1))
     assert DATA | {"base", "expert"} | LAWS <= kinds(again)

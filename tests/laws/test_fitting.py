@@ -1,6 +1,7 @@
 """Fits: known parameters recovered, the minimum found, errors honest, limits said."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +14,8 @@ from mergelaw.errors import FitError
 from mergelaw.laws import forms
 from mergelaw.laws.fitting import fit
 from mergelaw.laws.law import FLOOR_TAIL, JOINT
-from mergelaw.laws.projection import non_negative
+from mergelaw.laws.projection import solve_many
+from mergelaw.laws.search import End, basins
 
 PAPER = json.loads((Path(__file__).parents[1] / "golden" / "paper_laws.json").read_text())
 K9 = np.arange(1.0, 10)
@@ -99,7 +101,7 @@ def test_enumeration_equals_nnls(seed, n_columns):
     columns = draw.normal(size=(5, 12, n_columns))
     y = draw.normal(size=12)
     gram = np.einsum("npi,npj->nij", columns, columns)
-    w, explained = non_negative(gram, np.einsum("npi,p->ni", columns, y))
+    w, explained = solve_many(gram, np.einsum("npi,p->ni", columns, y))
     for i in range(5):
         expected, norm = nnls(columns[i], y)
         np.testing.assert_allclose(w[i], expected, atol=1e-8)
@@ -109,7 +111,7 @@ def test_enumeration_equals_nnls(seed, n_columns):
 def test_enumeration_bears_equal_columns():
     columns = np.ones((1, 4, 2))
     gram = np.einsum("npi,npj->nij", columns, columns)
-    w, explained = non_negative(gram, np.array([[8.0, 8.0]]))
+    w, explained = solve_many(gram, np.array([[8.0, 8.0]]))
     assert w.sum() == pytest.approx(2)
     assert explained == pytest.approx(16)
 
@@ -250,3 +252,110 @@ def test_a_second_minimum_is_counted():
 def test_too_little_data_is_refused(law, variables, loss, reason):
     with pytest.raises(FitError, match=reason):
         fit(law, variables, loss)
+
+
+def test_measured_errors_of_zero_are_uniform_weights_to_the_bit():
+    loss = forms.floor_tail(K9, 1, 0.5, 0.4) + 0.01 * np.sin(7 * K9)
+    plain = fit(FLOOR_TAIL, {"k": K9}, loss)
+    measured = fit(FLOOR_TAIL, {"k": K9}, loss, "measured", np.zeros(9))
+    assert replace(measured, weights="uniform") == plain
+    assert (measured.weights, measured.misfit) == ("measured", None)
+
+
+def test_unknown_errors_are_uniform_weights_and_said():
+    loss = forms.floor_tail(K9, 1, 0.5, 0.4) + 0.01 * np.sin(7 * K9)
+    errors = np.r_[np.full(7, 0.01), np.nan, np.nan]
+    fitted = fit(FLOOR_TAIL, {"k": K9}, loss, "measured", errors)
+    assert fitted.values == fit(FLOOR_TAIL, {"k": K9}, loss).values
+    assert fitted.weights == "uniform"
+    said = "the sampling error of 2 of 9 points is not known: all points weigh the same"
+    assert said in fitted.notes
+
+
+def test_the_lack_of_fit_balances_the_residuals():
+    """Paule and Mandel's equation: sum r^2 / (errors^2 + t^2) = n - p, at the weighted fit."""
+    errors = np.linspace(0.004, 0.0, 9)
+    loss = forms.floor_tail(K9, 1, 0.5, 0.4) + 0.01 * np.sin(7 * K9)
+    fitted = fit(FLOOR_TAIL, {"k": K9}, loss, "measured", errors)
+    residuals = fitted.predict(k=K9) - loss
+    assert fitted.misfit > 0.001
+    assert np.sum(residuals**2 / (errors**2 + fitted.misfit**2)) == pytest.approx(6, rel=1e-4)
+    weights = 1 / (errors**2 + fitted.misfit**2)
+    best = least_squares(
+        lambda p: np.sqrt(weights) * (forms.floor_tail(K9, *p) - loss), [1, 0.5, 0.4], xtol=1e-14
+    )
+    assert list(fitted.values.values()) == pytest.approx(best.x, rel=1e-4)
+
+
+def test_errors_that_explain_everything_leave_the_least_lack_of_fit():
+    errors = np.r_[np.full(8, 0.05), 0.0]
+    noise = 0.005 * np.random.default_rng(2).normal(size=9) * (errors > 0)
+    loss = forms.floor_tail(K9, 1, 0.5, 0.4) + noise
+    fitted = fit(FLOOR_TAIL, {"k": K9}, loss, "measured", errors)
+    assert fitted.misfit == pytest.approx(1e-6 * loss.mean())
+    assert fitted.predict(k=9.0) == pytest.approx(loss[-1], abs=1e-5)  # the exact point weighs most
+
+
+def test_measured_weights_beat_uniform_ones_where_errors_differ():
+    errors = np.array([0, 0, 0.002, 0.01, 0.02, 0.02, 0.01, 0, 0])
+    curve = forms.floor_tail(K9, 1, 0.5, 0.6)
+    draw = np.random.default_rng(8)
+    missed = {"uniform": [], "measured": []}
+    for _ in range(100):
+        loss = curve + errors * draw.normal(size=9) + 0.0005 * draw.normal(size=9)
+        for weights, distances in missed.items():
+            fitted = fit(FLOOR_TAIL, {"k": K9}, loss, weights, errors)
+            distances.append(fitted.predict(k=K9) - curve)
+    rms = {weights: np.sqrt(np.mean(np.square(values))) for weights, values in missed.items()}
+    assert rms["measured"] < 0.5 * rms["uniform"]
+
+
+def test_covariance_is_that_of_errors_and_correlations():
+    loss = forms.floor_tail(K9, 1, 0.5, 0.4) + 0.01 * np.sin(7 * K9)
+    fitted = fit(FLOOR_TAIL, {"k": K9}, loss)
+    matrix = np.array(fitted.covariance.matrix)
+    errors = np.array([p.stderr for p in fitted.parameters])
+    assert fitted.covariance.names == ("floor", "tail", "offset")
+    np.testing.assert_allclose(np.sqrt(np.diag(matrix)), errors, rtol=1e-9)
+    pair = next(c for c in fitted.correlations if (c.first, c.second) == ("floor", "tail"))
+    assert matrix[0, 1] / errors[0] / errors[1] == pytest.approx(pair.correlation)
+    share = 1 / (K9 + fitted.values["offset"])
+    slopes = np.column_stack([K9**0, share, -fitted.values["tail"] * share**2])
+    expected = np.linalg.inv(slopes.T @ slopes) * fitted.rmse**2 * 9 / 6
+    np.testing.assert_allclose(matrix, expected, rtol=1e-3)
+
+
+def test_without_freedom_there_is_no_covariance():
+    assert fit(FLOOR_TAIL, {"k": K9[:3]}, [2.0, 1.5, 1.3]).covariance is None
+
+
+def test_starts_and_basins_are_kept():
+    k = np.array([1.0, 2, 3, 12, 13, 14])
+    several = 0
+    for seed in range(40):
+        loss = 2 + 0.3 * np.random.default_rng(seed).normal(size=6)
+        fitted = fit(FLOOR_TAIL, {"k": k}, loss)
+        assert len(fitted.starts) == fitted.n_starts
+        assert len(fitted.basins) == fitted.n_basins
+        assert fitted.basins[0].rss == min(start.rss for start in fitted.starts)
+        assert dict(fitted.basins[0].values) == pytest.approx(fitted.values, rel=1e-3, abs=1e-3)
+        for descent in fitted.starts:
+            residuals = forms.floor_tail(k, **descent.values) - loss
+            assert descent.rss == pytest.approx(residuals @ residuals, rel=1e-4)
+            assert set(descent.start) == {"offset"}
+        several += fitted.n_basins > 1
+    assert several > 0
+
+
+def test_distinct_minima_are_those_near_the_best_which_comes_first():
+    def end(offset, rss):
+        return End({}, {"floor": 1.0, "tail": 0.5, "offset": offset}, rss)
+
+    found = [end(3.0, 1.5), end(0.5, 1.0), end(0.501, 1.01), end(9.0, 5.0)]
+    assert [e.rss for e in basins(found, 9)] == [1.0, 1.5]  # limit 1 + 4 / 6
+
+
+def test_errors_without_freedom_leave_the_least_lack_of_fit():
+    fitted = fit(FLOOR_TAIL, {"k": K9[:3]}, [2.0, 1.5, 1.3], "measured", [0.1, 0.0, 0.1])
+    assert fitted.misfit == pytest.approx(1.6e-6)
+    assert fitted.rmse < 1e-6

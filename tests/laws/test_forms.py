@@ -88,3 +88,30 @@ def test_k_near_floor_is_the_smallest():
 def test_variance_is_zero_for_the_whole_pool():
     assert forms.finite_pool_variance(9, 0.3, 9) == 0
     assert forms.finite_pool_variance(1, 0.3, 9) == pytest.approx(0.3 * 8 / 9)
+
+
+def test_interference_is_bounded_and_grows():
+    k = np.array([1.0, 3, 1e9])
+    harm = forms.interference(k, 1.0, 0.5, 0.2, 0.3, 2.0) - forms.floor_tail(k, 1.0, 0.5, 0.2)
+    np.testing.assert_allclose(harm, [0.3 / 3, 0.3 * 3 / 5, 0.3], rtol=1e-8)
+
+
+def test_post_training_is_hoffmanns():
+    """Their fit E 1.69, A 406.4, alpha .34, B 410.7, beta .28 (of N and D themselves)."""
+    found = forms.post_training(70, 1400, 1.69, 406.4 * 1e9**-0.34, 0.34, 410.7 * 1e9**-0.28, 0.28)
+    assert found == pytest.approx(1.69 + 406.4 / 70e9**0.34 + 410.7 / 1.4e12**0.28)
+    assert found == pytest.approx(1.94, abs=0.01)
+
+
+def test_capacity_changes_floor_and_tail():
+    one = forms.capacity(16, np.array([1, 1e12]), 1, 0.8, 0.5, 0.2, -0.25, 0)
+    np.testing.assert_allclose(one, [1.2 + 0.4, 1.2], rtol=1e-9)
+
+
+def test_finite_pool_variance_with_seeds_ends_at_the_seeds():
+    np.testing.assert_allclose(forms.finite_pool_variance([1, 9], 0.9, 9, 0.1), [0.9, 0.1])
+    np.testing.assert_allclose(forms.inverse_k_variance([1, 9], 0.9), [0.9, 0.1])
+
+
+def test_order_dispersion_is_the_papers_form():
+    np.testing.assert_allclose(forms.order_dispersion([1, 3], 0.01, 0.06, 2.0), [0.03, 0.022])

@@ -49,6 +49,7 @@ def test_everything_is_written(tmp_path, make_study, make_losses):
         assert {*origin} == {*read_provenance(tmp_path / "laws" / table.file)}
     keys = "law method domain size formula r2 rmse max_relative_error n_points weights n_starts"
     keys = {*keys.split(), "n_basins", "identified", "parameters", "correlations", "notes"}
+    keys |= {"misfit", "starts", "basins", "covariance"}
     assert all(set(fit) == keys for fit in fits["fits"])
     assert tables["fits"].height == 2 * 3 * (4 * 3 + 6)
     assert set(tables["curves"]["n_mask_seeds"].to_list()) == {2}
@@ -78,6 +79,33 @@ def test_predictions_follow_the_fits(tmp_path, make_study, make_losses):
     assert record["n_points"] == 16
 
 
+def test_predictions_have_intervals_around_them(tmp_path, make_study, make_losses):
+    study = make_study(6, 2)
+    predictions = run(study, make_losses(study, falling), tmp_path)[0]["predictions"]
+    assert not predictions["stderr"].null_count()
+    low, value, high = (predictions[name].to_numpy() for name in ("low", "loss_predicted", "high"))
+    assert np.all(low < value)
+    inside = low > 0
+    assert np.all(low >= 0)  # a loss is not negative; two items leave wide intervals
+    assert 0 < inside.sum() < len(low)
+    np.testing.assert_allclose((high - value)[inside], (value - low)[inside])
+    curves = run(study, make_losses(study, falling), tmp_path / "again")[0]["curves"]
+    points = predictions.join(curves, on=["size", "method", "domain", "k"])
+    # all subsets are in, and the law follows these curves: items are what is not known
+    ratio = (points["stderr"] / points["token_se"]).median()
+    assert ratio == pytest.approx(1, abs=0.2)
+
+
+def test_one_item_leaves_predictions_without_intervals(tmp_path, make_study, make_losses):
+    study = make_study(5, 1)
+    losses = make_losses(study, lambda *c: falling(*c)[:1], n_tokens=(10,))
+    predictions = run(study, losses, tmp_path)[0]["predictions"]
+    assert (
+        predictions.height == predictions["stderr"].null_count() == predictions["low"].null_count()
+    )
+    assert not predictions["loss_predicted"].null_count()
+
+
 def test_one_size_has_no_joint_law(tmp_path, make_study, make_losses):
     study = make_study(5, 1, ("s0",))
     tables, fits = run(study, make_losses(study, falling), tmp_path)
@@ -94,6 +122,8 @@ def test_two_experts(tmp_path, make_study, make_losses):
     assert all("fewer than 4 distinct k" in fit["notes"] for fit in fits["fits"])
     assert not any(fit["identified"] for fit in fits["fits"])
     assert tables["forecast"].is_empty()
+    origin = read_provenance(tmp_path / "laws" / "forecast.parquet")
+    assert "the three k of `laws.forecast_k`" in origin["not_made"]
     assert tables["variance"]["k"].unique().to_list() == [1]
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from mergelaw.config import Study
 from mergelaw.paths import StudyPaths
-from mergelaw.report.registry import FIGURES
+from mergelaw.report.registry import FIGURES, PAGES
 from mergelaw.report.stage import write_figure, write_page
 from tests.report import tables
 
@@ -21,9 +21,10 @@ def small_tables(small_study):
 
 @pytest.fixture(scope="session")
 def drawn(small_study, tmp_path_factory) -> StudyPaths:
-    """The small study's tree with every figure and the page; tests must not write into it."""
+    """The small study's tree with every figure and both pages; tests must not write into it."""
     paths = tables.tree(small_study, tmp_path_factory.mktemp("report"))
     for name in FIGURES:
         write_figure(small_study, paths, name)
-    write_page(small_study, paths, "report")
+    for page in PAGES:
+        write_page(small_study, paths, page)
     return paths

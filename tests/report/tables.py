@@ -16,8 +16,9 @@ from mergelaw.merging.pool import segments
 from mergelaw.merging.stream import Merge
 from mergelaw.merging.task_vectors import TaskVectors
 from mergelaw.paths import StudyPaths
+from mergelaw.report.captions.figure import MERGED_TENSORS, TASK_VECTORS
 from mergelaw.report.inputs import SCHEMAS
-from mergelaw.report.registry import MERGED_TENSORS, TASK_VECTORS, table_paths
+from mergelaw.report.registry import table_paths
 from mergelaw.tables import (
     LOSSES,
     LOSSES_KEY,
@@ -27,6 +28,7 @@ from mergelaw.tables import (
     TASK_VECTORS_KEY,
     write_table,
 )
+from tests.report import doubt_tables, subset_tables
 
 GENERATORS = (
     "algebra",
@@ -55,6 +57,9 @@ PROVENANCE = {
     "fingerprint": "0123456789abcdef",
     "versions": json.dumps({"mergelaw": "0.1.0"}),
 }
+REASON = "the study has no such data"
+"""Why the empty tables of the full report are empty."""
+
 TOKENS = 120
 """Scored tokens of every domain."""
 
@@ -173,6 +178,8 @@ def build(study: Study) -> tuple[dict[str, pl.DataFrame], dict]:
         if r["k"]
     ]
     frames = {table.file: table.frame(out[table.file]) for table in schemas.TABLES}
+    frames |= doubt_tables.build(study, frames)
+    frames |= subset_tables.build(study)
     frames |= vector_frames(study)
     return frames, {"provenance": PROVENANCE, "fits": fits, "refused": refused}
 
@@ -262,6 +269,7 @@ def _fit(out: dict, fits: list, law: str, cell: dict, found: dict, notes: list[s
             "minimum": 0.0,
             "maximum": None,
             "at_bound": v == 0,
+            "identified": v != 0,
         }
         for v in found.values()
     ]
@@ -424,10 +432,11 @@ def contents_frame(study: Study) -> pl.DataFrame:
 
 def write_all(study: Study, paths: StudyPaths, frames: dict, fits: dict) -> None:
     """Write every input of the report below the study's tree."""
-    for table in schemas.TABLES:
-        write_table(
-            paths.laws / table.file, frames[table.file], table.schema, table.key, PROVENANCE
-        )
+    for table in schemas.TABLES + schemas.FULL_TABLES:
+        frame = frames[table.file]
+        left_out = table in schemas.FULL_TABLES and frame.is_empty()
+        origin = PROVENANCE | ({"not_made": REASON} if left_out else {})
+        write_table(paths.laws / table.file, frame, table.schema, table.key, origin)
     (paths.laws / "fits.json").write_text(json.dumps(fits), encoding="utf-8")
     for file, key in ((TASK_VECTORS, TASK_VECTORS_KEY), (MERGED_TENSORS, MERGED_TENSORS_KEY)):
         for size, path in zip(study.size_names, table_paths(study, paths, file), strict=True):

@@ -11,7 +11,7 @@ import pytest
 
 from mergelaw.errors import TableError
 from mergelaw.paths import StudyPaths
-from mergelaw.report.registry import FIGURES
+from mergelaw.report.registry import FIGURES, figures_of
 from mergelaw.report.stage import write_figure, write_page
 from mergelaw.report.svg import inline
 from tests.report import tables
@@ -110,8 +110,8 @@ def test_it_can_be_read_without_seeing(page):
     assert all(attrs.get("scope") in {"col", "row"} for attrs in page.all("th"))
     assert page.all("html")[0]["lang"] == "en"
     drawings = [attrs for attrs in page.all("svg") if attrs.get("role") == "img"]
-    assert len(drawings) == len(FIGURES)
-    for figure in FIGURES.values():
+    assert len(drawings) == len(figures_of("report"))
+    for figure in (FIGURES[name] for name in figures_of("report")):
         assert any(
             figure.title in d["aria-label"] and figure.caption in d["aria-label"] for d in drawings
         )
@@ -277,7 +277,7 @@ def test_a_method_that_did_not_merge_the_pool_is_named(remade, small_tables):
 def test_one_size_and_refused_fits(tmp_path):
     study = tables.make_study(1, ("average",), 3)
     paths = tables.tree(study, tmp_path)
-    for name in FIGURES:
+    for name in figures_of("report"):
         write_figure(study, paths, name)
     write_page(study, paths, "report")
     page = Page(paths.page("report").read_text(encoding="utf-8"))

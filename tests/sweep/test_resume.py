@@ -9,8 +9,8 @@ import pytest
 
 from mergelaw.design import chunks
 from mergelaw.paths import StudyPaths
-from mergelaw.sweep import chunk as chunk_module
 from mergelaw.sweep import engine as engine_module
+from mergelaw.sweep import scoring as scoring_module
 from mergelaw.sweep.chunk import run_chunk
 from mergelaw.sweep.finished import Finished
 from mergelaw.tables import read_provenance
@@ -98,7 +98,7 @@ def test_a_chunk_killed_before_its_table_equals_an_uninterrupted_one(fresh, chan
         raise OSError("no space left")
 
     with monkeypatch.context() as patch:
-        patch.setattr(chunk_module, "write_table", fail)
+        patch.setattr(scoring_module, "write_table", fail)
         with pytest.raises(OSError, match="no space left"):
             run_chunk(study, paths, "small", "average", 0)
     assert n_finished(paths, "average") == 5

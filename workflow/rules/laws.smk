@@ -27,6 +27,7 @@ rule fits:
     """Floor and tail of every curve, and one joint law over sizes."""
     input:
         curves="<study>/laws/curves.parquet",
+        losses="<study>/sweep/losses.parquet",
     output:
         expand("<study>/laws/{table}.parquet", table=FITS),
         json="<study>/laws/fits.json",

@@ -1,4 +1,4 @@
-"""Sweep: many subsets merged in memory and scored in one job; then one table of all."""
+"""Sweep: many subsets merged in memory and scored in one job; one table of all; scales, orders."""
 
 
 rule chunk:
@@ -44,3 +44,79 @@ rule losses:
         slice=slice_of("sweep", "losses"),
     shell:
         "python -m mergelaw sweep collect --config {params.config} > {log} 2>&1"
+
+
+rule scales:
+    """Losses of a few subsets at several scales; for the full report."""
+    input:
+        base=base_of,
+        experts=pool_of,
+        shards=expand(
+            "<study>/data/shards/{domain}.safetensors", domain=STUDY.domain_names
+        ),
+    output:
+        losses="<study>/sweep/{size}/scales.parquet",
+        cost="<study>/sweep/{size}/scales.cost.json",
+    log:
+        "<study>/logs/sweep/{size}_scales.log",
+    benchmark:
+        "<study>/benchmarks/sweep/{size}_scales.tsv"
+    conda:
+        "../../envs/models.yaml"
+    params:
+        config=STUDY_CONFIG,
+        slice=slice_of("sweep", "scales"),
+    shell:
+        "python -m mergelaw sweep scales --config {params.config} --size {wildcards.size}"
+        " > {log} 2>&1"
+
+
+rule best_scales:
+    """Losses of the same subsets at the best scales that the laws give."""
+    input:
+        base=base_of,
+        experts=pool_of,
+        fits="<study>/laws/scale_fits.parquet",
+        shards=expand(
+            "<study>/data/shards/{domain}.safetensors", domain=STUDY.domain_names
+        ),
+    output:
+        losses="<study>/sweep/{size}/best_scales.parquet",
+        cost="<study>/sweep/{size}/best_scales.cost.json",
+    log:
+        "<study>/logs/sweep/{size}_best_scales.log",
+    benchmark:
+        "<study>/benchmarks/sweep/{size}_best_scales.tsv"
+    conda:
+        "../../envs/models.yaml"
+    params:
+        config=STUDY_CONFIG,
+        slice=slice_of("sweep", "best_scales"),
+    shell:
+        "python -m mergelaw sweep best-scales --config {params.config} --size {wildcards.size}"
+        " > {log} 2>&1"
+
+
+rule orders:
+    """Losses of a few subsets in several orders and under several mask seeds."""
+    input:
+        base=base_of,
+        experts=pool_of,
+        shards=expand(
+            "<study>/data/shards/{domain}.safetensors", domain=STUDY.domain_names
+        ),
+    output:
+        losses="<study>/sweep/{size}/orders.parquet",
+        cost="<study>/sweep/{size}/orders.cost.json",
+    log:
+        "<study>/logs/sweep/{size}_orders.log",
+    benchmark:
+        "<study>/benchmarks/sweep/{size}_orders.tsv"
+    conda:
+        "../../envs/models.yaml"
+    params:
+        config=STUDY_CONFIG,
+        slice=slice_of("sweep", "orders"),
+    shell:
+        "python -m mergelaw sweep orders --config {params.config} --size {wildcards.size}"
+        " > {log} 2>&1"

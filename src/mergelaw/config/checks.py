@@ -17,12 +17,13 @@ from mergelaw.config.design import DesignPart
 from mergelaw.config.method_checks import (
     by_expert_problems,
     counted_experts,
+    has_scale,
     takes,
     weight_problems,
 )
 from mergelaw.config.methods import Method
 from mergelaw.config.models import Evaluation, Expert, Size, Training
-from mergelaw.config.study import Laws, Lineage, Sweep
+from mergelaw.config.study import Laws, Lineage, Orders, Scales, Sweep
 
 Problems = Iterator[str]
 
@@ -183,10 +184,7 @@ def check_design(
     for index, size in enumerate(sizes):
         parts += [(f"sizes[{index}].design[{i}]", part) for i, part in enumerate(size.design or ())]
     for key, part in parts:
-        for k in part.k or ():
-            if k > len(experts):
-                yield f"{key}.k = {k}: allowed 1 to {len(experts)}, the number of experts"
-        yield from _repeated(f"{key}.k", [str(k) for k in part.k or ()])
+        yield from _wrong_ks(f"{key}.k", part.k, experts)
 
 
 def check_methods(methods: tuple[Method, ...], experts: tuple[Expert, ...]) -> Problems:
@@ -202,10 +200,13 @@ def check_methods_k(
     design: tuple[DesignPart, ...],
     sizes: tuple[Size, ...],
     experts: tuple[Expert, ...],
+    scales: Scales | None,
+    orders: Orders | None,
 ) -> Problems:
     """Every method takes every k of the design (k = 0, the base, is no merge)."""
     names = [expert.name for expert in experts]
     parts = {key: part.k or range(1, len(names) + 1) for key, part in _parts_in_use(design, sizes)}
+    others = {k for section in (scales, orders) if section for k in section.ks(len(names))}
     for index, method in enumerate(methods):
         for key, ks in parts.items():
             refused = [str(k) for k in ks if not takes(method.k_range, k)]
@@ -216,6 +217,7 @@ def check_methods_k(
                     "give it a list `k` without, or leave the method out"
                 )
         every_k = {k for ks in parts.values() for k in ks}
+        every_k |= {k for k in others if takes(method.k_range, k)}
         yield from weight_problems(f"methods[{index}].parameters", method, names, every_k)
 
 
@@ -243,6 +245,40 @@ def check_sweep(sweep: Sweep, accumulate: str) -> Problems:
         )
 
 
+def check_scales(
+    scales: Scales | None, methods: tuple[Method, ...], experts: tuple[Expert, ...]
+) -> Problems:
+    """Scales and k are distinct, k is within the pool, and some method has a scale."""
+    if scales is None:
+        return
+    yield from _repeated("scales.fitted", [f"{scale:g}" for scale in scales.fitted])
+    yield from _repeated("scales.checked", [f"{scale:g}" for scale in scales.checked])
+    for scale in sorted(set(scales.fitted) & set(scales.checked)):
+        yield f"scales.checked = {scale:g}: is in scales.fitted too; leave out one of the two"
+    yield from _wrong_ks("scales.k", scales.k, experts)
+    if not any(has_scale(method) for method in methods):
+        yield (
+            "scales: no method of the study has a scale of a mean; add one, such as "
+            "task_arithmetic, or leave `scales` out"
+        )
+
+
+def check_orders(orders: Orders | None, experts: tuple[Expert, ...]) -> Problems:
+    """Refuse k that occur twice or exceed the pool."""
+    if orders is not None:
+        yield from _wrong_ks("orders.k", orders.k, experts, least=2)
+
+
+def _wrong_ks(
+    key: str, ks: tuple[int, ...] | None, experts: tuple[Expert, ...], least: int = 1
+) -> Problems:
+    """Yield k that exceed the pool or occur twice."""
+    for k in ks or ():
+        if k > len(experts):
+            yield f"{key} = {k}: allowed {least} to {len(experts)}, the number of experts"
+    yield from _repeated(key, [str(k) for k in ks or ()])
+
+
 def check_lineage(lineage: Lineage) -> Problems:
     """Experts that seem not to come from the base are merged for a reason only."""
     if lineage.check == "report" and not (lineage.reason or "").strip():
@@ -268,6 +304,8 @@ CHECKS: tuple[Callable[..., Problems], ...] = (
     check_methods_k,
     check_mask_seeds,
     check_sweep,
+    check_scales,
+    check_orders,
     check_lineage,
     check_laws,
 )

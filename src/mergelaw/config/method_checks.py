@@ -83,3 +83,12 @@ def takes(k_range: tuple[int, int | None], k: int) -> bool:
     """Tell whether a range of k holds this k."""
     least, most = k_range
     return least <= k and (most is None or k <= most)
+
+
+def has_scale(method: Method) -> bool:
+    """Tell whether a method multiplies a mean by a scale; Average is such a mean at scale 1.
+
+    Without `normalize` a sum is scaled, and what it does to the loss is no matter of scale alone.
+    """
+    scaled = hasattr(method.parameters, "scale") and method.parameters.normalize
+    return scaled or method.method == "average"

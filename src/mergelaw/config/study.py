@@ -68,7 +68,16 @@ class Scales(Section):
         min_length=2,
         description="Numbers of experts; 1, a third, two thirds and all of the pool when absent.",
     )
-    subsets_per_k: int = Field(9, gt=0, description="Subsets at each k, the same at every scale.")
+    subsets_per_k: int = Field(
+        9,
+        gt=0,
+        description="Subsets at each k, the same at every scale; at most as many as experts.",
+    )
+
+    def ks(self, n_experts: int) -> tuple[int, ...]:
+        """Return the numbers of experts, rising, for a pool of `n_experts`."""
+        default = {1, n_experts // 3, 2 * n_experts // 3, n_experts} - {0}
+        return tuple(sorted(self.k or default))
 
 
 class Orders(Section):
@@ -80,10 +89,19 @@ class Orders(Section):
         description="Numbers of experts; 2, half and all when absent.",
     )
     subsets_per_k: int = Field(4, gt=0, description="Subsets at each k.")
-    orders: int = Field(4, ge=2, description="Orders of each subset, summed in bfloat16.")
+    orders: int = Field(
+        4,
+        ge=2,
+        description="Orders of each subset, summed in bfloat16 (all, where there are fewer).",
+    )
     mask_seeds: int = Field(
         4, ge=2, description="Mask seeds of each subset, for methods that draw masks."
     )
+
+    def ks(self, n_experts: int) -> tuple[int, ...]:
+        """Return the numbers of experts, rising, for a pool of `n_experts`."""
+        default = {k for k in (2, n_experts // 2, n_experts) if k >= 2}
+        return tuple(sorted(self.k or default))
 
 
 class Study(Section):

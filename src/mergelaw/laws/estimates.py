@@ -3,14 +3,19 @@
 from dataclasses import asdict
 from typing import NamedTuple
 
+import numpy as np
 import polars as pl
 
 from mergelaw.errors import FitError
 from mergelaw.laws.fitting import fit
 from mergelaw.laws.forms import Array
 from mergelaw.laws.law import FLOOR_TAIL, JOINT, LAWS, Law
+from mergelaw.laws.point_noise import Sources, noise_of
+from mergelaw.laws.prediction_errors import PredictionErrors, prediction_errors
+from mergelaw.laws.projection import Problem
 from mergelaw.laws.result import LawFit
 from mergelaw.laws.schemas import FITS, PREDICTIONS
+from mergelaw.laws.weighting import weighed
 
 CURVE = {FLOOR_TAIL.name: ("method", "domain", "size"), JOINT.name: ("method", "domain")}
 """What names the points of one fit."""
@@ -59,10 +64,14 @@ def split_by(
 
 
 def fit_points(law: Law, points: pl.DataFrame) -> LawFit:
-    """Fit a law to rows with its variables and `loss`; raises `FitError`."""
-    return fit(
-        law, {name: points[name].to_numpy() for name in law.variables}, points["loss"].to_numpy()
-    )
+    """Fit a law to rows with its variables, `loss` and `subset_se`; raises `FitError`.
+
+    Points weigh by their measured sampling errors (see `mergelaw.laws.fitting.fit`): all the same
+    where every subset is in.
+    """
+    variables = {name: points[name].to_numpy() for name in law.variables}
+    errors = points["subset_se"].to_numpy()  # null: NaN
+    return fit(law, variables, points["loss"].to_numpy(), "measured", errors)
 
 
 def predict_points(fitted: LawFit, points: pl.DataFrame) -> Array:
@@ -75,7 +84,12 @@ def fit_table(estimates: list[Estimate]) -> pl.DataFrame:
     """Return the parameters of all fits with the schema `FITS`."""
     return FITS.frame(
         [
-            {**_label(estimate), "parameter": name, **record}
+            {
+                **_label(estimate),
+                "parameter": name,
+                **record,
+                "identified": estimate.fit.identified,
+            }
             for estimate in estimates
             for name, record in _parameters(estimate.fit).items()
         ]
@@ -92,6 +106,7 @@ def fit_record(estimate: Estimate) -> dict[str, object]:
         "max_relative_error",
         "n_points",
         "weights",
+        "misfit",
         "n_starts",
         "n_basins",
         "identified",
@@ -101,25 +116,37 @@ def fit_record(estimate: Estimate) -> dict[str, object]:
         **{name: getattr(fitted, name) for name in same},
         "parameters": _parameters(fitted),
         "correlations": [asdict(correlation) for correlation in fitted.correlations],
+        "covariance": asdict(fitted.covariance) if fitted.covariance else None,
+        "starts": [asdict(descent) for descent in fitted.starts],
+        "basins": [asdict(descent) for descent in fitted.basins],
         "notes": list(fitted.notes),
     }
 
 
-def prediction_table(estimates: list[Estimate], curves: pl.DataFrame, pool: int) -> pl.DataFrame:
-    """Return what every fit says at k = 1..pool, the joint ones at every size: `PREDICTIONS`."""
+def prediction_table(
+    estimates: list[Estimate], curves: pl.DataFrame, given: Sources
+) -> pl.DataFrame:
+    """Return what every fit says at k = 1..M, the joint ones at every size: `PREDICTIONS`.
+
+    Parameters
+    ----------
+    given : Sources
+        Of the noise of the points: the predictions' intervals come from it.
+    """
+    points = {
+        (law.name, *key): part for law in LAWS.values() for key, part in split_by(curves, law)
+    }
     sizes = curves.select("size", "n_params_billions").unique(maintain_order=True)
-    grid = sizes.join(pl.DataFrame({"k": range(1, pool + 1)}), how="cross")
+    grid = sizes.join(pl.DataFrame({"k": range(1, given.n_experts + 1)}), how="cross")
     frames = []
     for estimate in estimates:
-        mine = grid.filter(pl.col("size") == estimate.size) if estimate.size else grid
-        frames.append(
-            mine.with_columns(
-                law=pl.lit(estimate.fit.law),
-                method=pl.lit(estimate.method),
-                domain=pl.lit(estimate.domain),
-                loss_predicted=predict_points(estimate.fit, mine),
-            )
-        )
+        law, (method, domain, size) = estimate.fit.law, estimate[:3]
+        mine = grid.filter(pl.col("size") == size) if size else grid
+        predicted = predict_points(estimate.fit, mine)
+        known = errors_of(estimate.fit, points[law, method, domain, size], mine, given)
+        labels = {"law": pl.lit(law), "method": pl.lit(method), "domain": pl.lit(domain)}
+        ends = _interval(predicted, known)
+        frames.append(mine.with_columns(**labels, loss_predicted=predicted, **ends))
     if not frames:
         return PREDICTIONS.frame([])
     measured = curves.select("size", "method", "domain", "k", "loss")
@@ -127,6 +154,35 @@ def prediction_table(estimates: list[Estimate], curves: pl.DataFrame, pool: int)
         measured, on=("size", "method", "domain", "k"), how="left", maintain_order="left"
     )
     return PREDICTIONS.of(table.with_columns(residual=pl.col("loss") - pl.col("loss_predicted")))
+
+
+def errors_of(
+    fitted: LawFit, points: pl.DataFrame, at: pl.DataFrame, given: Sources
+) -> PredictionErrors | None:
+    """Return the errors of a fit's predictions at rows with its variables; None: not known.
+
+    `points` are the rows that it was fitted to.
+    """
+    noises = noise_of(points, given)
+    if noises is None:
+        return None
+    law = LAWS[fitted.law]
+    variables, there = (
+        {name: rows[name].to_numpy().astype(float) for name in law.variables}
+        for rows in (points, at)
+    )
+    losses = points["loss"].to_numpy()
+    problem = Problem(law, variables, losses, np.ones_like(losses))
+    if fitted.misfit is not None:
+        problem = weighed(problem, points["subset_se"].to_numpy(), fitted.misfit)
+    return prediction_errors(problem, fitted.values, noises, fitted.misfit, there)
+
+
+def _interval(predicted: Array, known: PredictionErrors | None) -> dict[str, Array | pl.Expr]:
+    if known is None:
+        return dict.fromkeys(("stderr", "low", "high"), pl.lit(None, pl.Float64))
+    low, high = np.maximum(predicted - known.half, 0), predicted + known.half
+    return {"stderr": known.stderr, "low": low, "high": high}
 
 
 def _label(estimate: Estimate) -> dict[str, str | None]:

@@ -65,14 +65,93 @@ def size_tail(n_params_billions: Values, tail_scale: Values, tail_exponent: Valu
     return tail
 
 
-def finite_pool_variance(k: Values, v0: Values, pool: int) -> Array:
+def interference(
+    k: Values,
+    floor: Values,
+    tail: Values,
+    offset: Values,
+    interference: Values,
+    interference_offset: Values,
+) -> Array:
+    """Return the mean loss of k experts where strong merging also harms.
+
+    ``L(k) = floor + tail / (k + offset) + D k / (k + q)`` with D = interference (nats per token)
+    and q = interference_offset (experts): the paper's form for TIES at scale 1 (appendix J.3; no
+    values of D and q are printed). The harm grows with k towards D.
+    """
+    k = np.asarray(k, float)
+    harm = interference * k / (k + interference_offset)
+    return floor_tail(k, floor, tail, offset) + harm
+
+
+def capacity(
+    capacity: Values,
+    k: Values,
+    floor_limit: Values,
+    size_scale: Values,
+    size_exponent: Values,
+    tail_scale: Values,
+    tail_exponent: Values,
+    offset: Values,
+) -> Array:
+    """Return the mean loss of k merged experts of a capacity C, at one model size.
+
+    ``L(C, k) = L* + B C^-beta + A0 C^-gamma / (k + b)``, C being tokens trained on, LoRA rank or
+    the like, in any unit: the joint law with C in the place of N (not in the paper). gamma may be
+    negative: experts trained for longer lie further apart.
+    """
+    return joint(
+        capacity, k, floor_limit, size_scale, size_exponent, tail_scale, tail_exponent, offset
+    )
+
+
+def post_training(
+    n_params_billions: Values,
+    n_tokens_billions: Values,
+    floor_limit: Values,
+    size_scale: Values,
+    size_exponent: Values,
+    data_scale: Values,
+    data_exponent: Values,
+) -> Array:
+    """Return the loss of a single expert of N parameters trained on D tokens.
+
+    ``L(N, D) = E + A N^-alpha + B D^-beta`` (Hoffmann et al. 2022, arXiv 2203.15556, eq. 2, there
+    of pre-training), with N in billions of parameters and D in billions of tokens.
+    """
+    by_data = size_tail(n_tokens_billions, data_scale, data_exponent)
+    return size_floor(n_params_billions, floor_limit, size_scale, size_exponent) + by_data
+
+
+def finite_pool_variance(k: Values, v0: Values, pool: int, v_seed: Values = 0.0) -> Array:
     """Return the variance over subsets of size k, drawn without replacement from the pool.
 
-    ``Var[L|k] = v0 (1/k - 1/pool)``, in (nats per token) squared: exact to leading order for a
-    quadratic loss with v0 = c^2 a' Sigma a (covariance with divisor M - 1), and 0 at k = pool,
-    where one subset exists. The paper's ``1/(k + b)`` (Corollary 3.2) lacks the factor.
+    ``Var[L|k] = v0 (1/k - 1/pool) + v_seed``, in (nats per token) squared: exact to leading order
+    for a quadratic loss with v0 = c^2 a' Sigma a (covariance with divisor M - 1). v_seed is the
+    variance over mask seeds (DARE, each subset with masks of its own); without it the variance is
+    0 at k = pool, where one subset exists. The paper's ``1/(k + b)`` (Corollary 3.2) lacks the
+    factor.
     """
-    return v0 * (1 / np.asarray(k, float) - 1 / pool)
+    return v0 * (1 / np.asarray(k, float) - 1 / pool) + v_seed
+
+
+def inverse_k_variance(k: Values, v0: Values) -> Array:
+    """Return ``Var[L|k] = v0 / k``, of subsets of an endless pool (the paper, Corollary 3.2).
+
+    The paper's variance over sizes, ``V* + B_v N^-beta_v + A_v N^-gamma_v / (k + b_v)`` (appendices
+    H.2 and I.1), is `joint` with variances in the place of losses.
+    """
+    variance: Array = v0 / np.asarray(k, float)
+    return variance
+
+
+def order_dispersion(k: Values, level: Values, slope: Values, offset: Values) -> Array:
+    """Return the standard deviation over orders, ``c0 + c1 / (k + b)`` (the paper, 4.3 and M.2).
+
+    level = c0 and slope = c1 in nats per token, offset = b in experts (0 to 2 in the paper). Its
+    orders of k experts are mostly different subsets, so this is dispersion over subsets too.
+    """
+    return floor_tail(k, level, slope, offset)
 
 
 def fractional_return(k: Values, offset: Values, pool: int) -> Array:

@@ -6,11 +6,10 @@ from typing import NamedTuple
 import numpy as np
 
 from mergelaw.laws.forms import Array
-from mergelaw.laws.law import Law
+from mergelaw.laws.law import WORDS, Law
 from mergelaw.laws.result import Correlation, Parameter
 
 HIGH_CORRELATION = 0.95
-WORDS = {"n_params_billions": "sizes", "k": "distinct k"}
 
 
 class Findings(NamedTuple):
@@ -44,7 +43,7 @@ def judge(
 
 def _few(law: Law, variables: Mapping[str, Array]) -> list[str]:
     return [
-        f"fewer than {enough} {WORDS[name]}"
+        f"fewer than {enough} {WORDS.get(name, f'distinct {name}')}"
         for name, (_, enough) in law.variables.items()
         if len(np.unique(variables[name])) < enough
     ]

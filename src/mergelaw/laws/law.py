@@ -1,7 +1,7 @@
 """The two laws as data: which form, which parameters are linear, their bounds, grids and notes."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -15,8 +15,10 @@ class ParameterSpec:
 
     Attributes
     ----------
+    minimum
+        Of a parameter that the law is linear in: 0, or minus infinity where it may be negative.
     grid
-        Values searched; empty for a parameter that the law is linear in (and not negative).
+        Values searched; empty for a parameter that the law is linear in.
     needs
         The linear parameter without which this one means nothing (at 0, this one is set to its
         minimum).
@@ -47,14 +49,15 @@ class Law:
         as few.
     extrapolated
         The parameter that no point comes near; larger errors than values make it unidentified.
+        Empty: there is none.
     """
 
     name: str
     formula: str
     function: Callable[..., Array]
     parameters: tuple[ParameterSpec, ...]
-    variables: Mapping[str, tuple[int, int]]
-    extrapolated: str
+    variables: Mapping[str, tuple[int, int]] = field(hash=False)
+    extrapolated: str = ""
 
     @property
     def linear(self) -> tuple[str, ...]:
@@ -65,6 +68,17 @@ class Law:
     def searched(self) -> tuple[ParameterSpec, ...]:
         """The other parameters, which are found on a grid."""
         return tuple(spec for spec in self.parameters if spec.grid)
+
+    @property
+    def n_free(self) -> int:
+        """Number of parameters that are not held."""
+        return sum(spec.minimum < spec.maximum for spec in self.parameters)
+
+    @property
+    def free(self) -> tuple[int, ...]:
+        """Places in `linear` of the parameters that may be negative."""
+        specs = (spec for spec in self.parameters if not spec.grid)
+        return tuple(i for i, spec in enumerate(specs) if spec.minimum == -np.inf)
 
     def columns(self, variables: Mapping[str, Array], nodes: Array) -> Array:
         """Return what multiplies each linear parameter: the law at unit values of one at a time.
@@ -87,6 +101,11 @@ class Law:
             unit = dict.fromkeys(self.linear, 0.0) | {name: 1.0}
             result[:, :, i] = self.function(**variables, **unit, **shape)
         return result
+
+    def coarser(self) -> "Law":
+        """Return the law with every other node of its grid along each searched parameter."""
+        specs = (replace(spec, grid=spec.grid[::2]) for spec in self.parameters)
+        return replace(self, parameters=tuple(specs))
 
     def holding(self, name: str, value: float) -> "Law":
         """Return the law with one searched parameter held at a value."""
@@ -151,5 +170,8 @@ JOINT = Law(
     variables={"n_params_billions": (3, 5), "k": (3, 4)},  # the floor alone has three parameters
     extrapolated="floor_limit",
 )
+
+WORDS = {"n_params_billions": "sizes", "k": "distinct k"}
+"""How messages count the values of a variable."""
 
 LAWS = {law.name: law for law in (FLOOR_TAIL, JOINT)}

@@ -52,10 +52,10 @@ EXHAUSTIVE = "all subsets of the pool"
 SCALES = "`scales` in the config, and a method with a scale"
 
 ANALYSES: dict[str, Analysis] = {
-    "heldout": Analysis(("curves",)),
-    "forecast": Analysis(("curves",)),
-    "variance": Analysis(("curves",)),
-    "returns": Analysis(("curves",)),
+    "heldout": Analysis(("curves",), "four sizes, or k on both sides of `laws.heldout_k`"),
+    "forecast": Analysis(("curves",), "the three k of `laws.forecast_k`"),
+    "variance": Analysis(("curves",), "two subsets at a k below the whole pool"),
+    "returns": Analysis(("curves",), "k = 1 and the whole pool merged"),
     "gaps": Analysis(("curves",)),
     "synergy": Analysis(("losses",)),
     "intervals": Analysis(("losses", "curves")),

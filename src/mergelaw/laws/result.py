@@ -13,7 +13,7 @@ class Parameter:
     name: str
     value: float
     stderr: float | None
-    minimum: float
+    minimum: float | None
     maximum: float | None
     at_bound: bool
 
@@ -28,6 +28,23 @@ class Correlation:
 
 
 @dataclass(frozen=True)
+class Covariance:
+    """Covariance of the estimates of the parameters that are not held and not at a bound."""
+
+    names: tuple[str, ...]
+    matrix: tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class Descent:
+    """A descent: the searched parameters that it began at, where it ended, the squares there."""
+
+    start: Mapping[str, float]
+    values: Mapping[str, float]
+    rss: float
+
+
+@dataclass(frozen=True)
 class LawFit:
     """A law fitted to points.
 
@@ -38,11 +55,15 @@ class LawFit:
     r2, rmse, max_relative_error
         Of the fitted points, unweighted; `r2` is None for a constant loss. None of them measures
         a forecast.
-    weights
-        "uniform" or "k" (each squared residual times k).
-    n_starts, n_basins
-        Descents, and the distinct minima among their ends whose sum of squares is within 4
-        residual variances of the best.
+    weights, misfit
+        "uniform", "k" (each squared residual times k) or "measured" (by 1/(errors^2 + misfit^2),
+        misfit in nats per token; None where uniform).
+    covariance
+        None where no standard errors can be computed.
+    starts, basins
+        Every descent, and the distinct minima among their ends whose sum of squares is within 4
+        residual variances of the best, which comes first. `rss` is weighted: with "measured"
+        weights of mean 1.
     identified, notes
         Whether the parameters are determined by the data, and in plain words what is not.
     """
@@ -52,13 +73,17 @@ class LawFit:
     function: Callable[..., Array]
     parameters: tuple[Parameter, ...]
     correlations: tuple[Correlation, ...]
+    covariance: Covariance | None
     r2: float | None
     rmse: float
     max_relative_error: float
     n_points: int
     weights: str
+    misfit: float | None
     n_starts: int
     n_basins: int
+    starts: tuple[Descent, ...]
+    basins: tuple[Descent, ...]
     identified: bool
     notes: tuple[str, ...]
 

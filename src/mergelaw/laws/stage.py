@@ -13,7 +13,8 @@ from mergelaw.laws import schemas
 from mergelaw.laws.curves import curves, specialists
 from mergelaw.laws.estimates import estimate_all, fit_record, fit_table, prediction_table
 from mergelaw.laws.inputs import Inputs
-from mergelaw.laws.registry import analysis_paths
+from mergelaw.laws.point_noise import sources
+from mergelaw.laws.registry import ANALYSES, analysis_paths
 from mergelaw.laws.rows import prepare
 from mergelaw.paths import StudyPaths
 from mergelaw.provenance import provenance
@@ -37,12 +38,19 @@ def write_curves(study: Study, paths: StudyPaths) -> Path:
 def write_fits(study: Study, paths: StudyPaths) -> Path:
     """Write fits.parquet, fits.json and predictions.parquet from the curves.
 
-    A curve with too few points is listed in fits.json under `refused`; the rest is fitted.
+    A curve with too few points is listed in fits.json under `refused`; the rest is fitted. The
+    losses of items and subsets are read for the intervals of the predictions.
+
+    Raises
+    ------
+    TableError
+        If a table that it reads is missing, broken or not the study's.
     """
     points = _read_curves(paths)
-    origin = _origin(study, "fits", paths.laws / schemas.CURVES.file)
+    rows = prepare(read_table(paths.losses, LOSSES), study)
+    origin = _origin(study, "fits", paths.laws / schemas.CURVES.file, paths.losses)
     estimates, refused = estimate_all(points)
-    predicted = prediction_table(estimates, points, len(study.experts))
+    predicted = prediction_table(estimates, points, sources(rows, study))
     _write(paths, schemas.PREDICTIONS, predicted, origin)
     record = {
         "provenance": dict(origin),
@@ -72,6 +80,8 @@ def write_analysis(study: Study, paths: StudyPaths, name: str) -> Path:
     origin = _origin(study, "analysis", *analysis_paths(study, paths, name), analysis=name)
     try:
         frame = MAKE[name](Inputs(study, paths))
+        if frame.is_empty():
+            raise NotMadeError(f"the study lacks what it needs: {ANALYSES[name].needs}")
     except NotMadeError as reason:
         frame = table.frame([])
         origin |= {"not_made": str(reason)}

@@ -1,6 +1,7 @@
 """Token noise of curves: evaluation items resampled, the same draw for every merge of a domain."""
 
 import hashlib
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
@@ -20,12 +21,55 @@ def generator(seed: int, *names: str) -> np.random.Generator:
     return np.random.default_rng(int.from_bytes(hashlib.sha256(text.encode()).digest()[:16], "big"))
 
 
+class ItemDraws(NamedTuple):
+    """Mean losses over subsets under resampled items.
+
+    Attributes
+    ----------
+    groups
+        Columns size, method, k: one row for each column of the draws.
+    losses
+        By domain, macro as well: shape (resamples, groups), NaN where a domain has one item.
+    n_items
+        By domain: items resampled. Of macro the fewest of any domain.
+    freedom
+        By domain: items less one. Of macro the sum over domains.
+    """
+
+    groups: pl.DataFrame
+    losses: dict[str, Array]
+    n_items: dict[str, int]
+    freedom: dict[str, int]
+
+
+def item_draws(rows: pl.DataFrame, study: Study) -> ItemDraws:
+    """Resample the items of every domain `laws.resamples` times.
+
+    Each draw is applied to all k, sizes and methods alike, because that noise is shared: it moves
+    a curve as a whole and says little about its shape. Domains are drawn independently.
+
+    Parameters
+    ----------
+    rows : polars.DataFrame
+        From `mergelaw.laws.rows.prepare`.
+    """
+    groups = rows.select(GROUP).unique(maintain_order=True)
+    losses, n_items = {}, {}
+    for domain in study.domain_names:
+        mine = rows.filter(pl.col("domain") == domain)
+        losses[domain], n_items[domain] = _draws(mine, groups, study, domain)
+    freedom = {domain: n - 1 for domain, n in n_items.items()}
+    macro = np.mean(list(losses.values()), axis=0)
+    return ItemDraws(
+        groups,
+        losses | {MACRO: macro},
+        n_items | {MACRO: min(n_items.values())},
+        freedom | {MACRO: sum(freedom.values())},
+    )
+
+
 def token_errors(rows: pl.DataFrame, study: Study) -> pl.DataFrame:
     """Return the standard error of each curve point from the choice of evaluation items.
-
-    The items of a domain are drawn with replacement `laws.resamples` times; each draw is applied
-    to all k, sizes and methods alike, because that noise is shared: it moves a curve as a whole
-    and says little about its shape. Domains are drawn independently.
 
     Parameters
     ----------
@@ -36,20 +80,15 @@ def token_errors(rows: pl.DataFrame, study: Study) -> pl.DataFrame:
     -------
     polars.DataFrame
         Columns size, method, k, domain (macro as well), token_se: standard deviation over the
-        draws of the mean loss over subsets; null where a domain has one item.
+        draws (see `item_draws`) of the mean loss over subsets; null where a domain has one item.
     """
-    groups = rows.select(GROUP).unique(maintain_order=True)
-    draws = {
-        domain: _draws(rows.filter(pl.col("domain") == domain), groups, study, domain)
-        for domain in study.domain_names
-    }
-    draws[MACRO] = np.mean(list(draws.values()), axis=0)
+    draws = item_draws(rows, study)
     errors = [
-        groups.with_columns(
+        draws.groups.with_columns(
             domain=pl.lit(name),
             token_se=pl.Series(values.std(axis=0, ddof=1)).fill_nan(None),
         )
-        for name, values in draws.items()
+        for name, values in draws.losses.items()
     ]
     return pl.concat(errors)
 
@@ -79,14 +118,17 @@ def resampled(nll: Array, n_tokens: Array, generator: np.random.Generator, count
     return stretched
 
 
-def _draws(rows: pl.DataFrame, groups: pl.DataFrame, study: Study, domain: str) -> Array:
-    """Return the resampled mean losses of one domain, shape (resamples, groups)."""
+def _draws(
+    rows: pl.DataFrame, groups: pl.DataFrame, study: Study, domain: str
+) -> tuple[Array, int]:
+    """Return the resampled mean losses of one domain, shape (resamples, groups), and its items."""
     nll, n_tokens = _items(rows, domain, "item_nll_sum"), _items(rows, domain, "item_n_tokens")
     scored = (n_tokens > 0).all(axis=0)
     nll, n_tokens = nll[:, scored], n_tokens[:, scored]
     averaging = _averaging(rows, groups)
     draw = generator(study.seed, "items", domain)
-    return resampled(averaging @ nll, averaging @ n_tokens, draw, study.laws.resamples)
+    drawn = resampled(averaging @ nll, averaging @ n_tokens, draw, study.laws.resamples)
+    return drawn, nll.shape[1]
 
 
 def _items(rows: pl.DataFrame, domain: str, column: str) -> Array:

@@ -5,6 +5,7 @@ import polars as pl
 from mergelaw.config import Study
 from mergelaw.laws.schemas import CURVES, GAPS, MACRO, RETURNS, SPECIALISTS, SYNERGY, VARIANCE
 from mergelaw.report import words
+from mergelaw.report.captions.figure import MERGED_TENSORS, TASK_VECTORS
 from mergelaw.report.inputs import (
     Tables,
     by_k,
@@ -15,7 +16,6 @@ from mergelaw.report.inputs import (
     rows,
     whole_model,
 )
-from mergelaw.report.registry import MERGED_TENSORS, TASK_VECTORS
 
 
 def variance(study: Study, tables: Tables) -> list[str]:

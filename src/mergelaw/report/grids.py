@@ -36,7 +36,7 @@ def answer(study: Study, tables: Tables) -> Grid:
                     size,
                     words.count(n * 1e9),
                     *(words.number(loss_at(curve, k)) for k in (0, 1, pool)),
-                    *(_parameter(fit.get(name)) for name in ("floor", "tail", "offset")),
+                    *(parameter_words(fit.get(name)) for name in ("floor", "tail", "offset")),
                     *(words.whole(share[0][q]) if share else words.MISSING for q in ("k85", "k90")),
                 ]
             )
@@ -65,7 +65,8 @@ def answer(study: Study, tables: Tables) -> Grid:
     )
 
 
-def _parameter(row: Mapping[str, Any] | None) -> str:
+def parameter_words(row: Mapping[str, Any] | None) -> str:
+    """Return a parameter as `value ± standard error`, with a star at a bound."""
     if row is None:
         return words.MISSING
     return words.with_error(row["value"], row["stderr"]) + ("*" if row["at_bound"] else "")
@@ -89,7 +90,7 @@ def joint_fits(study: Study, fits: Mapping[str, Any]) -> Grid:
             body.append(
                 [
                     fit["method"],
-                    *(_parameter(fit["parameters"].get(name)) for name in SYMBOLS),
+                    *(parameter_words(fit["parameters"].get(name)) for name in SYMBOLS),
                     words.number(fit["r2"], 4),
                     words.number(fit["rmse"], 4),
                     words.percent(fit["max_relative_error"]),

@@ -1,7 +1,7 @@
 """What figures and the page read: tables by file name, and simple selections of rows."""
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,10 @@ from mergelaw import tables
 from mergelaw.config import Study
 from mergelaw.errors import TableError
 from mergelaw.laws import schemas
+from mergelaw.laws.registry import ANALYSES
 from mergelaw.paths import StudyPaths
-from mergelaw.report.registry import MERGED_TENSORS, TASK_VECTORS, table_paths
+from mergelaw.report.captions.figure import MERGED_TENSORS, TASK_VECTORS
+from mergelaw.report.registry import table_paths
 
 Tables = Mapping[str, pl.DataFrame]
 """Tables by file name."""
@@ -122,3 +124,29 @@ def cosines(experts: pl.DataFrame) -> dict[tuple[str, str], float | None]:
         for other, cosine in zip(names, row, strict=True)
         if one != other
     }
+
+
+def not_made(study: Study, paths: StudyPaths, files: Iterable[str]) -> dict[str, str]:
+    """Return why the data do not allow an analysis, by the file of its (empty) table."""
+    found = {
+        file: tables.read_provenance(path).get("not_made")
+        for file in files
+        for path in table_paths(study, paths, file)
+    }
+    return {file: reason for file, reason in found.items() if reason}
+
+
+def why_nothing(files: Sequence[str], reasons: Mapping[str, str]) -> str | None:
+    """Return why there is nothing to say of tables: the reasons, when no analysis was made.
+
+    Parameters
+    ----------
+    files : sequence of str
+        Tables that a figure draws; fits and curves, which every study has, do not count.
+    reasons : mapping of str to str
+        From `not_made`.
+    """
+    analyses = [file for file in files if file.removesuffix(".parquet") in ANALYSES]
+    if not analyses or not reasons.keys() >= set(analyses):
+        return None
+    return "; ".join(dict.fromkeys(reasons[file] for file in analyses))

@@ -13,9 +13,12 @@ from markupsafe import Markup
 from mergelaw.config import Study
 from mergelaw.errors import TableError
 from mergelaw.paths import StudyPaths
-from mergelaw.report import context, findings, grids, identification
-from mergelaw.report.inputs import FITS_JSON, Tables, read_fits, read_tables
+from mergelaw.report import checklist, context, findings, grids, identification
+from mergelaw.report.inputs import FITS_JSON, Tables, not_made, read_fits, read_tables
 from mergelaw.report.registry import FIGURES, figures_of, table_paths, tables_of
+from mergelaw.report.sections import SECTIONS, say
+from mergelaw.report.shows import shows
+from mergelaw.report.shows_not import shows_not
 from mergelaw.report.svg import inline, theme_css
 from mergelaw.tables import LOSSES, SHARDS, read_provenance, read_table
 
@@ -42,7 +45,11 @@ def render(study: Study, paths: StudyPaths, page: str) -> str:
         "registry": FIGURES,
         **sections(study, tables, fits, facts),
         **origin(study, paths, page),
+        "full": None,
     }
+    if page == "full":
+        reasons = not_made(study, paths, tables_of(page))
+        values["full"] = further(study, tables, fits, facts, reasons)
     environment = Environment(
         loader=PackageLoader("mergelaw", "report"),
         autoescape=True,
@@ -80,6 +87,23 @@ def sections(
             "task_vectors": findings.task_vectors(study, tables),
             "merged_task_vectors": findings.merged_task_vectors(study, tables),
         },
+    }
+
+
+def further(
+    study: Study,
+    tables: Tables,
+    fits: Mapping[str, Any],
+    facts: context.Facts,
+    reasons: Mapping[str, str],
+) -> dict[str, Any]:
+    """Return what the full page has beyond the report; `reasons`: of analyses not made, by file."""
+    return {
+        "shows": shows(study, tables, fits),
+        "shows_not": shows_not(study, tables, fits, facts),
+        "sections": [(section, say(study, tables, reasons, section)) for section in SECTIONS],
+        "checklist": checklist.checklist(study, tables, fits, facts),
+        "not_made": checklist.not_made(reasons),
     }
 
 

@@ -1,36 +1,28 @@
-"""The report's figures by name: title, caption, tables; light, because workflow rules read it."""
+"""The report's figures by name and what each page has; light, because workflow rules read it."""
 
 from pathlib import Path
-from typing import NamedTuple
 
 from mergelaw.config import Study
 from mergelaw.laws.registry import ANALYSES, CURVES_AND_FITS, REPORT_ANALYSES
 from mergelaw.paths import StudyPaths
+from mergelaw.report.captions import checks, doubts, measured, published, scales, subsets
+from mergelaw.report.captions.figure import MERGED_TENSORS, TASK_VECTORS, Figure
 
+FIGURES: dict[str, Figure] = {
+    **measured.FIGURES,
+    **doubts.FIGURES,
+    **checks.FIGURES,
+    **subsets.FIGURES,
+    **scales.FIGURES,
+    **published.FIGURES,
+}
+"""Every figure, in the page's order."""
 
-class Figure(NamedTuple):
-    """A figure of the report.
+PAGES = ("report", "full")
+"""The pages: of every study, and with every analysis that the study's data allow."""
 
-    Attributes
-    ----------
-    title
-        What is shown, without a full stop; heads the drawing and the page's section.
-    caption
-        How to read the drawing; with the title it stands alone.
-    tables
-        Files that the drawing reads; `table_paths` says where they lie.
-    full
-        Whether the full report alone has it.
-    """
-
-    title: str
-    caption: str
-    tables: tuple[str, ...]
-    full: bool = False
-
-
-CURVES, FITS, PREDICTIONS = "curves.parquet", "fits.parquet", "predictions.parquet"
-TASK_VECTORS, MERGED_TENSORS = "task_vectors.parquet", "merged_tensors.parquet"
+README_FIGURE = "loss_by_k"
+"""The figure that is written as PNG too, for the README."""
 
 BY_SIZE = {TASK_VECTORS: StudyPaths.task_vectors, MERGED_TENSORS: StudyPaths.merged_tensors}
 """Tables of the merge stage, of which each size has its own; all others are the laws stage's."""
@@ -54,98 +46,3 @@ def table_paths(study: Study, paths: StudyPaths, *files: str) -> list[Path]:
         place = BY_SIZE.get(file)
         found += [place(paths, size) for size in study.size_names] if place else [paths.laws / file]
     return found
-
-
-FIGURES: dict[str, Figure] = {
-    "loss_by_k": Figure(
-        "Loss against the number of merged experts",
-        "Points: mean macro loss over the subsets of k experts, with standard errors where they "
-        "are defined. Solid lines: the law floor + tail/(k + offset), fitted to each size. "
-        "Dashed lines: its floor, an extrapolation that no pool reaches. Pale dash-dotted lines: "
-        "one joint law for all sizes.",
-        (CURVES, FITS, PREDICTIONS),
-    ),
-    "floor_tail_by_n": Figure(
-        "Floor and tail against model size",
-        "Floor and tail of the law fitted to each size (points, with standard errors of the fit "
-        "where they are defined: scatter about the curve, not token error) against N. Lines: floor "
-        "and tail that one joint law gives. Open points are at a bound of the fit.",
-        (CURVES, FITS, PREDICTIONS),
-    ),
-    "heldout": Figure(
-        "The largest size, predicted from the smaller ones",
-        "Points: measured macro loss of the largest size. Dash-dotted lines: the joint law fitted "
-        "without that size. The distance between them is the honest test of the law across sizes.",
-        ("heldout.parquet",),
-    ),
-    "forecast": Figure(
-        "Loss forecast from three small k",
-        "Lines: the law through three small k (filled points), solved in closed form; dash-dotted "
-        "where it is extrapolated. Open points: measured, not used by the forecast. Macro loss.",
-        ("forecast.parquet",),
-    ),
-    "variance_by_k": Figure(
-        "Variance over subsets against the number of merged experts",
-        "Points: variance of the macro loss over the subsets of k experts. Lines: "
-        "V0 (1/k - 1/M), the law for subsets drawn without replacement from a pool of M experts; "
-        "it reaches 0 at k = M, where one subset exists.",
-        ("variance.parquet",),
-    ),
-    "return_by_k": Figure(
-        "Share of the realized improvement against the number of merged experts",
-        "Share of the drop in macro loss from one expert to the whole pool that k experts "
-        "already reach, on the running minimum of the measured loss. Dashed lines: 85% and 90%.",
-        ("returns.parquet",),
-    ),
-    "method_gap": Figure(
-        "Loss of each method relative to the reference method",
-        "Difference in macro loss from the reference method, in percent, at the same size and k. "
-        "Below zero the method is better than the reference.",
-        ("gaps.parquet",),
-    ),
-    "synergy": Figure(
-        "What each expert adds to each domain",
-        "Mean fall of a domain's loss when the row's expert joins a subset, over all measured "
-        "pairs of subsets, balanced over k; reference method. Blue: the expert helps; red: it "
-        "hurts.",
-        ("synergy.parquet",),
-    ),
-    "domains": Figure(
-        "Loss of each domain against the number of merged experts",
-        "Points: mean loss of the domain over the subsets of k experts, with standard errors where "
-        "they are defined; lines: the law floor + tail/(k + offset), fitted to each domain and "
-        "size; reference method. Every panel has its own loss scale.",
-        (CURVES, PREDICTIONS),
-    ),
-    "own_cross": Figure(
-        "Loss of each single expert on each domain",
-        "Loss of every expert alone (k = 1) at the largest size; reference method. Framed cells: "
-        "the expert's own domain. Lighter is better.",
-        ("specialists.parquet",),
-    ),
-    "task_vectors": Figure(
-        "Cosines between the experts' task vectors",
-        "A task vector is an expert's weights minus the base's. Off the diagonal: the cosine of "
-        "two experts' task vectors over all weights; 1 is one direction, 0 none in common. On the "
-        "diagonal, without a colour: the task vector's norm. All maps share one scale of colours, "
-        "which starts at the lowest cosine and need not hold 0.",
-        (TASK_VECTORS,),
-    ),
-    "merged_task_vectors": Figure(
-        "What each method keeps of the task vectors",
-        "The whole pool merged, over all weights. Entries kept and squared norm: of each expert's "
-        "task vector after trimming or dropping, a mark per expert. Sign agreement: of what is "
-        "kept, |sum of signs| over their number, the mean over entries; 100% where no two experts "
-        "disagree. The others are of the merged task vector: its norm and direction against the "
-        "plain mean of the experts' task vectors, and the norm of what rounding to the stored type "
-        "changes.",
-        (TASK_VECTORS, MERGED_TENSORS),
-    ),
-}
-"""Every figure, in the page's order."""
-
-PAGES = ("report", "full")
-"""The pages: of every study, and with every analysis that the study's data allow."""
-
-README_FIGURE = "loss_by_k"
-"""The figure that is written as PNG too, for the README."""

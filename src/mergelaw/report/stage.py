@@ -5,7 +5,7 @@ from pathlib import Path
 from mergelaw.config import Study
 from mergelaw.files import atomic_file, write_text
 from mergelaw.paths import StudyPaths
-from mergelaw.report.inputs import read_tables
+from mergelaw.report.inputs import not_made, read_tables, why_nothing
 from mergelaw.report.registry import FIGURES, README_FIGURE
 
 
@@ -20,9 +20,15 @@ def write_figure(study: Study, paths: StudyPaths, name: str) -> Path:
     from mergelaw.report import style  # matplotlib takes 1 s, and the page does without it
     from mergelaw.report.figures import DRAW
 
-    tables = read_tables(study, paths, FIGURES[name].tables)
+    files = FIGURES[name].tables
+    tables = read_tables(study, paths, files)
+    reason = why_nothing(files, not_made(study, paths, files))
     with style.settings():
-        figure = DRAW[name](study, tables)
+        figure = (
+            style.message(FIGURES[name].title, f"Not made: {reason}.")
+            if reason
+            else DRAW[name](study, tables)
+        )
         write_text(paths.figures / f"{name}.svg", style.to_svg(figure))
         if name == README_FIGURE:
             with atomic_file(paths.figures / f"{name}.png") as part:

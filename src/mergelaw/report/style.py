@@ -4,6 +4,7 @@ import io
 import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from textwrap import fill
 from typing import Any
 
 import matplotlib as mpl
@@ -101,7 +102,7 @@ def panels(
 def message(title: str, text: str) -> Figure:
     """Return a figure that says why there is nothing to draw."""
     figure = Figure(figsize=(WIDTH, 1.6), layout="constrained")
-    figure.text(0.01, 0.4, text, color=MUTED.light)
+    figure.text(0.01, 0.4, fill(text, 110), color=MUTED.light, va="center")
     return finish(figure, title)
 
 

@@ -11,10 +11,11 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator
 
 from mergelaw.config import Study
 from mergelaw.report import style
+from mergelaw.report.captions.figure import MERGED_TENSORS, TASK_VECTORS
 from mergelaw.report.colors import GRID, MUTED, size_look
 from mergelaw.report.inputs import Tables, cosines, experts_at, present, rows, whole_model
 from mergelaw.report.maps import color_bar, draw_map, text_size
-from mergelaw.report.registry import FIGURES, MERGED_TENSORS, TASK_VECTORS
+from mergelaw.report.registry import FIGURES
 
 SIDE_BY_SIDE = 12
 """Experts up to which two maps stand side by side."""

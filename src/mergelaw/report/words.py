@@ -103,11 +103,11 @@ def trend_words(what: str, method: str, values: Sequence[tuple[str, float]]) -> 
     return f"{method}: the {what} does not fall at every step of the size: not from {joined(ups)}."
 
 
-FLOAT = re.compile(r"\d+\.\d+(?:e[-+]?\d+)?")
+FLOAT = re.compile(r"\d+\.\d+(?:e[-+]?\d+)?|\d+(?=%)")
 
 
 def grouped_notes(notes: Sequence[tuple[str, str]]) -> list[tuple[str, list[str]]]:
-    """Group (note, which fit) by notes that differ in their decimal numbers only.
+    """Group (note, which fit) by notes that differ in decimal numbers and percentages only.
 
     Returns
     -------
@@ -130,6 +130,29 @@ def grouped_notes(notes: Sequence[tuple[str, str]]) -> list[tuple[str, list[str]
 
 def _range(texts: Sequence[str]) -> str:
     return texts[0] if texts[0] == texts[-1] else f"{texts[0]} to {texts[-1]}"
+
+
+def triple_words(points: str) -> str:
+    """Return three k as a set: `1,2,4` is {1, 2, 4}."""
+    return "{" + points.replace(",", ", ") + "}"
+
+
+def interval(low: float | None, high: float | None, digits: int = 3) -> str:
+    """Return `low to high`; one end alone where the other is missing."""
+    if low is None and high is None:
+        return MISSING
+    if low is None or high is None:
+        return f"below {number(high, digits)}" if low is None else f"above {number(low, digits)}"
+    return f"{number(low, digits)} to {number(high, digits)}"
+
+
+def share_of(part: int, whole: int, noun: str) -> str:
+    """Return `none of 16 curves`, `3 of 16 curves`, `all 16 curves`, `the one curve`."""
+    if whole == 1:
+        return f"the one {noun}" if part else f"not the one {noun}"
+    if part == whole:
+        return f"all {whole} {noun}s"
+    return f"{part or 'none'} of {whole} {noun}s"
 
 
 def largest_error(errors: Sequence[float | None]) -> float | None:

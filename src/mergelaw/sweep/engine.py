@@ -75,7 +75,7 @@ class Engine:
     ) -> None:
         self.checked = checked
         self.holding = holding or holding_of(study, checked, on_gpu=device_map is not None)
-        self._accumulate = ACCUMULATE[study.accumulate]
+        self._accumulate = study.accumulate
         self._incremental = study.sweep.incremental
         self._pool = pool_of(checked, reader, held=self.holding == "stored")
         self._merger: Merger | None = None
@@ -126,16 +126,18 @@ class Engine:
         """Return what a cost.json tells of the engine."""
         return {"holding": self.holding, "device": device_names(self.model), **self._seconds}
 
-    def use(self, steps: Recipe, before: Iterable[Subset] = ()) -> None:
+    def use(
+        self, steps: Recipe, before: Iterable[Subset] = (), accumulate: str | None = None
+    ) -> None:
         """Take a recipe, and make the merges that go before where later ones hang on them.
 
         psi is planned here, and also applied where base and experts are held as float32.
+        `accumulate` is the arithmetic of the sum over experts where it is not the study's.
         """
         self._merger = None  # its memory is free before the next one's is taken
+        summed = ACCUMULATE[accumulate or self._accumulate]
         with self._timing("prepare_seconds"):
-            exact = hold(
-                self._pool, list(self.checked.experts), steps, self._accumulate, self.holding
-            )
+            exact = hold(self._pool, list(self.checked.experts), steps, summed, self.holding)
             self._merger = exact
             if self._incremental and steps.mean is not None:
                 self._merger = RunningMerger(exact, steps.mean)
@@ -143,7 +145,7 @@ class Engine:
                     self._merger.merge_into(self.live.weights, subset.experts)
 
     def merge(self, experts: Sequence[str]) -> None:
-        """Write the merge of some experts, sorted, to the live weights."""
+        """Write the merge of some experts, summed in their order, to the live weights."""
         if self._merger is None:
             raise RuntimeError("no recipe is in use: call use()")
         with self._timing("merge_seconds"):

@@ -1,4 +1,4 @@
-"""What a chunk has scored so far: kept beside its outputs, so that a killed job goes on."""
+"""What a job has scored so far: kept beside its outputs, so that a killed job goes on."""
 
 import contextlib
 import os
@@ -12,16 +12,16 @@ from mergelaw.records import append, good_lines, record_line
 FORMAT = "mergelaw sweep progress 1"
 
 Key = tuple[int, str]
-"""Mask seed and name of a subset."""
+"""Number of the series in the job, and name of the merge: its experts in the order of summation."""
 
 ItemSums = Sequence[Sequence[float]]
 """Summed negative log-likelihood by domain and item, in nats."""
 
 
 class Finished:
-    """The item sums of scored subsets, in a file that only grows.
+    """The item sums of scored merges, in a file that only grows.
 
-    Every subset is written when it is scored: a killed job loses the one in work. A system that
+    Every merge is written when it is scored: a killed job loses the one in work. A system that
     crashes may lose those of its last seconds too.
 
     Parameters
@@ -50,7 +50,7 @@ class Finished:
             append(self._descriptor, record_line({"format": FORMAT, "identity": identity}))
 
     def add(self, key: Key, sums: ItemSums) -> None:
-        """Keep the sums of a subset.
+        """Keep the sums of a merge.
 
         Raises
         ------
@@ -63,7 +63,7 @@ class Finished:
         self.sums[key] = sums
 
     def remove(self) -> None:
-        """Remove the file: its content lies in the chunk's table."""
+        """Remove the file: its content lies in the job's table."""
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
 
@@ -88,7 +88,7 @@ def _read(path: Path, identity: str) -> tuple[dict[Key, ItemSums], int]:
             if value != {"format": FORMAT, "identity": identity}:
                 break
         else:
-            mask_seed, subset, items = value
-            sums[mask_seed, subset] = items
+            number, name, items = value
+            sums[number, name] = items
         length = end
     return sums, length

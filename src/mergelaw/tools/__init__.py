@@ -2,8 +2,10 @@
 
 import typer
 
+from mergelaw.tools.downstream import downstream
 from mergelaw.tools.estimating import estimate
 from mergelaw.tools.evaluating import evaluate
+from mergelaw.tools.fitting import fit
 from mergelaw.tools.merging import check, export_recipe, merge
 
 
@@ -15,5 +17,7 @@ def add_tools(app: typer.Typer) -> None:
         "export-recipe": export_recipe,
         "evaluate": evaluate,
         "estimate": estimate,
+        "fit": fit,
+        "downstream": downstream,
     }.items():
         app.command(name)(command)  # type: ignore[type-var]

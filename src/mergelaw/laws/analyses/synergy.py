@@ -14,7 +14,8 @@ def synergy(losses: pl.DataFrame, study: Study) -> pl.DataFrame:
     ``gain = mean over k of mean over S of L(S) - L(S + donor)``, over all measured pairs of
     subsets with |S| = k >= 1 and the donor not in S; in nats per token, positive where the donor
     helps. A gain shrinks like 1/k, so means are taken within k first: the paper's average over
-    the steps of permutations (appendix M.1) mixes k as its sampling happens to.
+    the steps of permutations (appendix M.1) mixes k as its sampling happens to. Sampled subsets may
+    have no pair at some k: gains of other `n_k` then cannot be compared.
 
     Parameters
     ----------

@@ -15,7 +15,8 @@ def variances(curves: pl.DataFrame, study: Study) -> pl.DataFrame:
     ``Var[L|k] = v0 (1/k - 1/M)`` by unweighted least squares over the measured k < M with at
     least two subsets: ``v0 = sum v x / sum x^2``, x = 1/k - 1/M. k = M has one subset and a
     variance of 0 by definition, so it says nothing. The variance is that of a subset drawn from
-    the C = C(M, k) possible ones (divisor C), estimated without bias by ``sd^2 (C - 1) / C``.
+    the C = C(M, k) possible ones (divisor C), estimated by ``sd^2 (C - 1) / C``: without bias from
+    all subsets or a uniform sample, while those of Algorithm 1 are chosen to lie far apart.
     """
     pool = len(study.experts)
     points = curves.filter(pl.col("k").is_between(1, pool - 1) & (pl.col("n_subsets") > 1))

@@ -6,9 +6,13 @@ parameter count that the study's `laws.n_params` names. A null always means "not
 
 fits.json beside them is one object: `provenance` (as given), `fits` (a list; each has `law`,
 `formula`, `method`, `domain`, `size` (null for the joint law), `parameters` (name to value,
-stderr, minimum, maximum, at_bound), `correlations` (a list of first, second, correlation), `r2`,
-`rmse`, `max_relative_error`, `n_points`, `weights`, `n_starts`, `n_basins`, `identified`, `notes`)
-and `refused` (a list of `law`, `method`, `domain`, `size`, `reason`).
+stderr, minimum, maximum, at_bound), `correlations` (a list of first, second, correlation),
+`covariance` (`names` and `matrix`; null where there are no standard errors), `r2`, `rmse`,
+`max_relative_error`, `n_points`, `weights` ("measured": by the sampling errors of the points and
+the law's own lack of fit, `misfit` in nats per token; all the same, and misfit null, where every
+subset is in), `n_starts`, `starts` (each descent: `start`, `values`, `rss`), `n_basins`, `basins`
+(the distinct minima that are about equally good, as `starts`, the best first), `identified`,
+`notes`) and `refused` (a list of `law`, `method`, `domain`, `size`, `reason`).
 """
 
 from mergelaw.laws.schemas import doubts, published, scales, subsets

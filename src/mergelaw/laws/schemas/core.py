@@ -50,6 +50,7 @@ FITS = Table(
         "minimum": NUMBER,
         "maximum": NUMBER,  # null: unbounded
         "at_bound": FLAG,
+        "identified": FLAG,  # of the whole fit, repeated
     },
     ("law", "method", "domain", "size", "parameter"),
 )
@@ -66,6 +67,10 @@ PREDICTIONS = Table(
         "loss_predicted": NUMBER,
         "loss": NUMBER,  # null where not measured
         "residual": NUMBER,  # loss - loss_predicted
+        "stderr": NUMBER,  # of loss_predicted: items, subsets not measured, lack of fit; null where
+        # one of the three is not known
+        "low": NUMBER,  # 95%, for the mean loss of all subsets of this pool on new text
+        "high": NUMBER,
     },
     ("law", "method", "domain", "size", "k"),
 )

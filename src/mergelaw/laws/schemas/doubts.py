@@ -169,11 +169,11 @@ TRANSFER = Table(  # a size's curve from two of its points and another size's of
     {
         "method": TEXT,
         "domain": TEXT,
-        "source": TEXT,  # size whose offset is taken
+        "source": TEXT,  # size whose offset is taken (its own: no forecast), or "offset 0"
         "target": TEXT,  # size whose k = 1 and 2 are measured
         "offset": NUMBER,
         "loss_pool": NUMBER,  # measured L(M) of the target
-        "loss_predicted": NUMBER,
+        "loss_predicted": NUMBER,  # null: its loss does not fall from k = 1 to 2
         "relative_error": NUMBER,
     },
     ("method", "domain", "source", "target"),

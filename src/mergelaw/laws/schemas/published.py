@@ -23,10 +23,10 @@ PUBLISHED_CURVES = Table(
         "series": TEXT,
         "k": COUNT,
         "pool": COUNT,
-        "loss": NUMBER,
+        "loss": NUMBER,  # null: not printed, only the law is
         "sd": NUMBER,  # over subsets, as printed; null: not printed
-        "loss_fitted": NUMBER,  # floor + tail/(k + offset), offset free
-        "loss_small_offset": NUMBER,  # the same with an offset of at most 1
+        "loss_fitted": NUMBER,  # floor + tail/(k + offset), offset free; null: too few points
+        "loss_small_offset": NUMBER,  # the same with an offset of at most 1, or that law as printed
     },
     ("source", "series", "k"),
 )
@@ -39,8 +39,8 @@ PUBLISHED_FITS = Table(
         "fit": TEXT,  # "printed", "refitted" or "refitted, offset at most 1"
         "parameter": TEXT,
         "value": NUMBER,
-        "at_bound": FLAG,
-        "r2": NUMBER,
+        "at_bound": FLAG,  # null: the bounds are not known
+        "r2": NUMBER,  # of the fitted points; null: not printed
     },
     ("source", "series", "fit", "parameter"),
 )
@@ -54,7 +54,7 @@ PUBLISHED_LAWS = Table(  # the printed joint fits as curves, per domain and macr
         "k": COUNT,
         "loss": NUMBER,
         "floor": NUMBER,
-        "tail": NUMBER,
+        "tail": NUMBER,  # null for macro: laws with different offsets do not add up to one
         "k_near_floor": COUNT,  # within 0.01 nats of the floor
         "k85": COUNT,
         "k90": COUNT,
@@ -71,7 +71,7 @@ PUBLISHED_DOWNSTREAM = Table(
         "kept": FLAG,  # not redundant
         "k": COUNT,
         "n_subsets": COUNT,
-        "value": NUMBER,  # as reported
+        "value": NUMBER,  # as reported; of "mean": the plain mean of all columns
         "oriented": NUMBER,  # larger is better: 1 - value where lower is
     },
     ("series", "metric", "k"),

@@ -5,7 +5,9 @@ from mergelaw.laws.schemas.table import CELL, COUNT, FLAG, NUMBER, TEXT, Table
 VARIANCE_FITS = Table(
     "variance_fits.parquet",
     {
-        "form": TEXT,  # "finite_pool", "finite_pool_seed", "inverse_k", "offset_k" or "joint"
+        # "finite_pool" and, with one parameter more, "finite_pool_seed", "finite_pool_curved",
+        # "finite_pool_offset"; "inverse_k", "offset_k"; "joint" (see `analyses.variance_forms`)
+        "form": TEXT,
         "size": TEXT,  # null for "joint", the paper's form over N and k
         "method": TEXT,
         "domain": TEXT,
@@ -26,14 +28,14 @@ DISPERSION = Table(  # the paper's "order" dispersion: over subsets of k, whose 
         **CELL,
         "n_subsets": COUNT,
         "sd": NUMBER,  # over subsets, divisor n - 1
-        "range": NUMBER,
+        "range": NUMBER,  # of the measured subsets: it grows with their number
         "cv": NUMBER,  # sd / mean
         "sd_fitted": NUMBER,  # c0 + c1/(k + offset)
         "c0": NUMBER,
         "c1": NUMBER,
         "offset": NUMBER,
         "at_bound": FLAG,
-        "sd_finite_pool": NUMBER,  # sqrt(v0 (1/k - 1/M)) of variance.parquet
+        "sd_finite_pool": NUMBER,  # sqrt(v0 (1/k - 1/M) C/(C - 1)): v0 of variance.parquet
     },
     ("size", "method", "domain", "k"),
 )
