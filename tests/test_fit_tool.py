@@ -93,3 +93,15 @@ def test_mistakes_are_told_without_a_traceback_or_a_file(tmp_path, text, argumen
     assert words in done.stderr
     assert "Traceback" not in done.stderr
     assert not (tmp_path / "law.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("losses", "said"),
+    [((2.0, 1.96, 1.99, 1.95, 1.975), True), ((2.0, 1.8, 1.71, 1.66, 1.6), False)],
+)
+def test_shares_of_a_fall_that_may_be_none_are_said_to_be_so(tmp_path, losses, said):
+    rows = zip((1, 2, 4, 8, 9), losses, strict=True)
+    (tmp_path / "curve.csv").write_text("k,loss\n" + "".join(f"{k},{loss}\n" for k, loss in rows))
+    done = run("curve.csv", "--pool", "9", cwd=tmp_path)
+    [line] = [line for line in done.stdout.splitlines() if "fall from k = 1" in line]
+    assert ("if it falls at all" in line) == said

@@ -179,13 +179,20 @@ def _needs(answer: Answer, pool: int | None) -> Iterator[str]:
         + (f" ({need.low} to {need.high})" if need.low != need.high and need.low else "")
         for need in answer.needs
     )
-    yield f"  of the law's fall from k = 1 to {end.k}: {shares}"
+    yield f"  of the law's fall from k = 1 to {end.k}{_if_it_falls(answer)}: {shares}"
     near = f"  within {GAP:g} of the floor at k = {answer.k_near_floor}"
     if pool is not None and answer.k_near_floor > pool:
         near += f", which needs more experts than the pool's {pool}"
     elif pool is None and answer.k_near_floor > end.k:
         near += f", beyond the {end.k} measured"
     yield near
+
+
+def _if_it_falls(answer: Answer) -> str:
+    """Return a caution where a tail of 0, no fall at all, fits the points as well."""
+    tail = "tail_scale" if answer.fit.law == JOINT.name else "tail"
+    falls = not answer.judged or (answer.intervals[tail].low or 0) > 0
+    return "" if falls else ", if it falls at all (a tail of 0 fits as well)"
 
 
 def _rivals(rivals: Sequence[Rival]) -> str:
