@@ -24,6 +24,7 @@ from mergelaw.paths import StudyPaths
 from mergelaw.planned import study_counts
 from mergelaw.provenance import fingerprint, provenance
 from mergelaw.tables import SHARDS, SHARDS_KEY, write_table
+from mergelaw.variants import order_series, scale_series, scale_subsets, scaled_methods
 from tests.helpers import METHODS, study_dict, study_of
 
 ROOT = Path(__file__).parents[2]
@@ -37,6 +38,9 @@ TEXT = TextLength(
 )
 CPU = Machine(DEVICES["cpu"], 0.4, 2400, 24e9, 15e9, 2e9)
 H100 = Machine(DEVICES["H100"], 0.4, 2400, 256e9, 50e9, 2e9)
+
+
+FULL = (("scales", {"checked": [0.5]}), ("orders", {"subsets_per_k": 2}))
 
 
 def ladder(machine=CPU, text=TEXT, *changes):
@@ -250,8 +254,26 @@ def test_table_and_json_have_the_same_numbers(planned):
 def test_every_rule_of_the_workflow_has_a_row():
     text = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
     rules = set(re.findall(r"^rule (\w+):", text, re.MULTILINE))
-    found = Estimate(ladder())
-    assert {row.rule for row in found.rows} | {row.rule for row in found.cells} == rules
+    found = Estimate(ladder(CPU, TEXT, *FULL))
+    assert {row.rule for row in (*found.rows, *found.cells, *found.full)} == rules
+
+
+def test_the_full_report_costs_the_merges_that_its_jobs_make():
+    assert Estimate(ladder()).full == []
+    case = ladder(CPU, TEXT, *FULL)
+    rows = {(row.rule, row.size): row for row in Estimate(case).full}
+    made = {"scales": scale_series(case.study), "orders": order_series(case.study)}
+    for rule, series in made.items():
+        merges = [subset for part in series for subset in part.merges]
+        row = rows[rule, "small"]
+        assert row.n_merges == sum(subset.k > 0 for subset in merges)
+        assert row.flops == len(merges) * SweepSize(case, "small").flops
+        assert row.job_seconds > len(merges) * SweepSize(case, "small").score_seconds
+    entries = len(scaled_methods(case.study))
+    subsets = sum(map(len, scale_subsets(case.study).values()))
+    assert rows["best_scales", "small"].n_merges == entries * subsets
+    assert "snakemake full" in table_text(Estimate(case))
+    assert "snakemake full" not in table_text(Estimate(ladder()))
 
 
 def test_finished_checkpoints_are_not_trained(planned):

@@ -6,6 +6,7 @@ from itertools import groupby
 from typing import Any
 
 from mergelaw.config import Study
+from mergelaw.costs.full import full_rows
 from mergelaw.costs.inputs import Case
 from mergelaw.costs.remarks import ChunkPlan, assumptions_of, notes_of
 from mergelaw.costs.row import Row
@@ -45,6 +46,11 @@ class Estimate:
     def cells(self) -> list[Row]:
         """One checkpoint of the whole pool and its scoring, by size; in no total."""
         return cell_rows(self.case)
+
+    @cached_property
+    def full(self) -> list[Row]:
+        """The merges that `snakemake full` makes besides, by size; in no total."""
+        return full_rows(self.case)
 
     @cached_property
     def plans(self) -> list[ChunkPlan]:
@@ -119,6 +125,7 @@ class Estimate:
             "rows": [_facts(row) for row in self.rows],
             "total": self.total,
             "cells": [_facts(row) for row in self.cells],
+            "full": [_facts(row) for row in self.full],
             "chunk_sizes": [asdict(plan) for plan in self.plans],
             "notes": self.notes,
             "assumptions": self.assumptions,

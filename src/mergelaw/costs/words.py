@@ -39,6 +39,10 @@ def _lines(estimate: Estimate) -> Iterator[str]:
     )
     yield "for a target only, in no total: the whole pool merged by one method, as a checkpoint"
     yield from _table([HEADINGS, *(_cells(row) for row in estimate.cells)])
+    if estimate.full:
+        yield ""
+        yield "for `snakemake full` only, in no total: merges at several scales, in several orders"
+        yield from _table([HEADINGS, *(_cells(row) for row in estimate.full)])
     yield ""
     yield from _chunk_lines(estimate)
     yield ""
