@@ -32,6 +32,7 @@ rule full:
     input:
         "<study>/report/full.html",
         rules.all.input,
+        variant_losses,
 
 
 include: "workflow/rules/data.smk"

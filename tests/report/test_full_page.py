@@ -55,6 +55,12 @@ def test_the_report_has_none_of_it(drawn):
     }
 
 
+def test_each_page_tells_the_command_that_makes_it_again(full, drawn):
+    report = Page(drawn.page("report").read_text(encoding="utf-8"))
+    assert "snakemake --cores 2 full --configfile" in full.text
+    assert "snakemake --cores 2 --configfile" in report.text
+
+
 def test_every_table_of_the_laws_is_listed_with_its_digest(full):
     listed = {attrs["href"].rpartition("/")[2] for attrs in full.all("a")}
     assert {f"{name}.parquet" for name in ANALYSES} <= listed

@@ -101,4 +101,6 @@ def test_error_sizes():
 
 
 def test_small_keeps_two_digits():
-    assert [words.small(v) for v in (0.0, 0.0234, 2.9e-3)] == ["0", "0.023", "2.9 × 10⁻³"]
+    assert [words.small(v) for v in (0.0, 0.0234, -0.0314, 2.9e-3)] == [
+        *("0", "0.023", "−0.031", "2.9 × 10⁻³")
+    ]

@@ -98,3 +98,12 @@ def test_an_edit_reruns_what_it_decides(grown_run, name):
     unexpected = {path for path in planned if not path.startswith(tuple(expected) or ("-",))}
     assert unexpected == set()
     assert all(any(path.startswith(start) for path in planned) for start in expected)
+
+
+def test_the_full_report_makes_deleted_orders_again_and_a_plain_run_none(grown_run):
+    workspace, _, _ = grown_run
+    workspace.run(GROWN, "results/smoke/laws/order.parquet")
+    (workspace.results / "sweep/w16/orders.parquet").unlink()
+    orders = {name for name in workspace.planned(GROWN, "full") if name.endswith("orders.parquet")}
+    assert orders == {"sweep/w16/orders.parquet"}
+    assert not any("orders" in name or "scales" in name for name in workspace.planned(GROWN))

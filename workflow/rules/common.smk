@@ -130,6 +130,15 @@ def figure_caption(wildcards):
     return FIGURES[wildcards.figure].caption
 
 
+def variant_losses(wildcards):
+    """Losses of merges at several scales and in several orders, as far as the study has them."""
+    return [
+        path
+        for name in ("best_scales", "order")
+        for path in analysis_paths(STUDY, PATHS, name)
+    ]
+
+
 def analysis_tables(wildcards):
     """Tables that an analysis reads."""
     return analysis_paths(STUDY, PATHS, wildcards.analysis)

@@ -43,6 +43,7 @@ def render(study: Study, paths: StudyPaths, page: str) -> str:
             name: _figure(paths.figures / f"{name}.svg", name) for name in figures_of(page)
         },
         "registry": FIGURES,
+        "target": "full " if page == "full" else "",
         **sections(study, tables, fits, facts),
         **origin(study, paths, page),
         "full": None,

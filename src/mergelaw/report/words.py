@@ -168,4 +168,6 @@ def mean_size(values: Sequence[float]) -> float:
 
 def small(value: float) -> str:
     """Return a number of any magnitude with two significant digits."""
-    return f"{value:.2g}" if not value or abs(value) >= 0.01 else number(value, 1)
+    if value and abs(value) < 0.01:
+        return number(value, 1)
+    return f"{value:.2g}".replace("-", "−")
