@@ -20,6 +20,21 @@ pathvars:
 report: "workflow/report/workflow.rst"
 
 
+# Seconds of work on small tables: not worth a cluster's queue.
+localrules:
+    all,
+    full,
+    design,
+    losses,
+    part,
+    curves,
+    part_curves,
+    fits,
+    analysis,
+    figure,
+    page,
+
+
 rule all:
     """The report; every chunk is named, so that a missing one is made again."""
     input:

@@ -87,6 +87,10 @@ class StudyPaths:
         """All chunks' losses, checked to be complete."""
         return self.root / "sweep" / "losses.parquet"
 
+    def part_losses(self, part: str) -> Path:
+        """Return the losses of a part: one size, or one method at one size."""
+        return self.root / "sweep" / part / "losses.parquet"
+
     def merged(self, size: str, method: str, cell: str) -> Path:
         """Return the folder of a cell's checkpoint.
 
@@ -127,6 +131,22 @@ class StudyPaths:
     def law_table(self, name: str) -> Path:
         """Return a table of the laws stage."""
         return self.laws / f"{name}.parquet"
+
+    def part_curves(self, part: str) -> Path:
+        """Return the curves of a part."""
+        return self.laws / "curves" / f"{part}.parquet"
+
+    def job_record(self, rule: str, *targets: str) -> Path:
+        """Return the record of a job: its state, where it ran, what it spent; no output of it.
+
+        Parameters
+        ----------
+        rule : str
+            Name of its rule.
+        *targets : str
+            What its wildcards name, in the order of its output's path.
+        """
+        return self.root / "jobs" / rule / f"{'~'.join(targets) or rule}.json"
 
     @property
     def figures(self) -> Path:

@@ -13,6 +13,7 @@ from mergelaw import __version__
 from mergelaw.cells import cell
 from mergelaw.config import Study
 from mergelaw.design import chunks
+from mergelaw.parts import part_of
 from mergelaw.variants import (
     Series,
     order_series,
@@ -250,6 +251,14 @@ def _losses(study: Study) -> dict[str, Any]:
     return {"design": _design(study), "cells": [study.method_labels, study.domain_names]}
 
 
+def _part(study: Study, part: str) -> dict[str, Any]:
+    return _losses(part_of(study, part))
+
+
+def _part_curves(study: Study, part: str) -> dict[str, Any]:
+    return {**_part(study, part), "experts": [_dump(expert) for expert in study.experts]}
+
+
 def _figure(study: Study, figure: str) -> dict[str, Any]:
     return {"figure": figure, "sizes": study.size_names, **_laws(study)}
 
@@ -278,7 +287,9 @@ SLICES: dict[str, Callable[..., dict[str, Any]]] = {
     "cell_losses": _cell_losses,
     "task_vectors": _task_vectors,
     "losses": _losses,
+    "part": _part,
     "curves": _laws,
+    "part_curves": _part_curves,
     "fits": _laws,
     "analysis": _analysis,
     "figure": _figure,

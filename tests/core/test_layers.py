@@ -31,6 +31,7 @@ LIGHT = {
     "hub",
     "tables",
     "design",
+    "parts",
     "paths",
     "cells",
     "provenance",

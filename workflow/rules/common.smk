@@ -5,11 +5,13 @@ from pathlib import Path
 
 from mergelaw.cells import cell
 from mergelaw.config import parse_study
+from mergelaw.costs.needs import RESOURCES, Needs
 from mergelaw.design import BASE, chunks
 from mergelaw.errors import MergeLawError
 from mergelaw.files import write_json
 from mergelaw.hub import is_hub_name
 from mergelaw.laws.registry import ANALYSES, analysis_paths
+from mergelaw.parts import parts
 from mergelaw.paths import StudyPaths, checkpoint_inputs
 from mergelaw.provenance import fingerprint
 from mergelaw.report.registry import (
@@ -27,6 +29,10 @@ except MergeLawError as error:
 
 PATHS = StudyPaths.of(STUDY)
 STUDY_CONFIG = PATHS.config
+
+# The profile names its machine among the default resources, so that cluster jobs are told, too.
+MACHINE = (workflow.resource_settings.default_resources or {}).get("machine")
+NEEDS = Needs.of_file(STUDY, PATHS, MACHINE and MACHINE.raw, workflow.basedir)
 
 
 onstart:
@@ -54,11 +60,29 @@ wildcard_constraints:
     figure=any_of(FIGURES),
     analysis=any_of(ANALYSES),
     page=any_of(PAGES),
+    part=any_of(parts(STUDY)),
 
 
 def slice_of(stage, job):
     """A parameter: the digest of the config that decides the job, so that edits rerun just it."""
     return lambda wildcards: fingerprint(STUDY, stage, job, **dict(wildcards.items()))
+
+
+def need(rule, resource):
+    """A resource: what the study needs of the profile's machine."""
+    return lambda wildcards, attempt: NEEDS.of(rule, dict(wildcards.items()), attempt)[
+        resource
+    ]
+
+
+def needs(rule):
+    """Resources of a rule's jobs; none where no machine is named."""
+    return {resource: need(rule, resource) for resource in RESOURCES if NEEDS}
+
+
+def threads_of(rule):
+    """Processor cores of a rule's jobs; one where no machine is named."""
+    return need(rule, "threads") if NEEDS else 1
 
 
 def source_files(wildcards):
@@ -116,6 +140,17 @@ def all_chunks(wildcards):
         PATHS.chunk(size, method, chunk.index)
         for size in STUDY.size_names
         for method in STUDY.method_labels
+        for chunk in chunks(STUDY, size)
+    ]
+
+
+def part_chunks(wildcards):
+    """Tables of the chunks of one size, or of one method at one size."""
+    size, _, method = wildcards.part.partition("/")
+    return [
+        PATHS.chunk(size, label, chunk.index)
+        for label in STUDY.method_labels
+        if method in ("", label)
         for chunk in chunks(STUDY, size)
     ]
 

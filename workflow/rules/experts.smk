@@ -14,6 +14,9 @@ rule base:
         "<study>/benchmarks/experts/{size}_base.tsv"
     conda:
         "../../envs/models.yaml"
+    threads: threads_of("base")
+    resources:
+        **needs("base"),
     params:
         config=STUDY_CONFIG,
         slice=slice_of("experts", "base"),
@@ -35,6 +38,9 @@ rule expert:
         "<study>/benchmarks/experts/{size}_{expert}.tsv"
     conda:
         "../../envs/models.yaml"
+    threads: threads_of("expert")
+    resources:
+        **needs("expert"),
     params:
         config=STUDY_CONFIG,
         slice=slice_of("experts", "expert"),

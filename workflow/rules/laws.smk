@@ -23,6 +23,26 @@ rule curves:
         "python -m mergelaw laws curves --config {params.config} > {log} 2>&1"
 
 
+rule part_curves:
+    """The same for one size, or one method at one size; for a target only."""
+    input:
+        losses="<study>/sweep/{part}/losses.parquet",
+    output:
+        "<study>/laws/curves/{part}.parquet",
+    log:
+        "<study>/logs/laws/curves/{part}.log",
+    benchmark:
+        "<study>/benchmarks/laws/curves/{part}.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        config=STUDY_CONFIG,
+        slice=slice_of("laws", "part_curves"),
+    shell:
+        "python -m mergelaw laws curves --config {params.config} --part {wildcards.part}"
+        " > {log} 2>&1"
+
+
 rule fits:
     """Floor and tail of every curve, and one joint law over sizes."""
     input:

@@ -16,6 +16,8 @@ rule cell:
     conda:
         "../../envs/models.yaml"
     threads: 4
+    resources:
+        **needs("cell"),
     params:
         config=STUDY_CONFIG,
         slice=slice_of("merge", "cell"),
@@ -39,6 +41,9 @@ rule cell_losses:
         "<study>/benchmarks/merge/losses/{size}_{method}_{subset}.tsv"
     conda:
         "../../envs/models.yaml"
+    threads: threads_of("cell_losses")
+    resources:
+        **needs("cell_losses"),
     params:
         config=STUDY_CONFIG,
         slice=slice_of("merge", "cell_losses"),
@@ -63,6 +68,8 @@ rule task_vectors:
     conda:
         "../../envs/models.yaml"
     threads: 4
+    resources:
+        **needs("task_vectors"),
     params:
         config=STUDY_CONFIG,
         slice=slice_of("merge", "task_vectors"),

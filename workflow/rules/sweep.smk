@@ -18,6 +18,9 @@ rule chunk:
         "<study>/benchmarks/sweep/{size}_{method}_{chunk}.tsv"
     conda:
         "../../envs/models.yaml"
+    threads: threads_of("chunk")
+    resources:
+        **needs("chunk"),
     params:
         config=STUDY_CONFIG,
         slice=slice_of("sweep", "chunk"),
@@ -46,6 +49,27 @@ rule losses:
         "python -m mergelaw sweep collect --config {params.config} > {log} 2>&1"
 
 
+rule part:
+    """Losses of one size, or of one method at one size; for a target only."""
+    input:
+        text="<study>/data/shards/contents.parquet",
+        chunks=part_chunks,
+    output:
+        "<study>/sweep/{part}/losses.parquet",
+    log:
+        "<study>/logs/sweep/{part}/losses.log",
+    benchmark:
+        "<study>/benchmarks/sweep/{part}/losses.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        config=STUDY_CONFIG,
+        slice=slice_of("sweep", "part"),
+    shell:
+        "python -m mergelaw sweep collect --config {params.config} --part {wildcards.part}"
+        " > {log} 2>&1"
+
+
 rule scales:
     """Losses of a few subsets at several scales; for the full report."""
     input:
@@ -63,6 +87,9 @@ rule scales:
         "<study>/benchmarks/sweep/{size}_scales.tsv"
     conda:
         "../../envs/models.yaml"
+    threads: threads_of("scales")
+    resources:
+        **needs("scales"),
     params:
         config=STUDY_CONFIG,
         slice=slice_of("sweep", "scales"),
@@ -89,6 +116,9 @@ rule best_scales:
         "<study>/benchmarks/sweep/{size}_best_scales.tsv"
     conda:
         "../../envs/models.yaml"
+    threads: threads_of("best_scales")
+    resources:
+        **needs("best_scales"),
     params:
         config=STUDY_CONFIG,
         slice=slice_of("sweep", "best_scales"),
@@ -114,6 +144,9 @@ rule orders:
         "<study>/benchmarks/sweep/{size}_orders.tsv"
     conda:
         "../../envs/models.yaml"
+    threads: threads_of("orders")
+    resources:
+        **needs("orders"),
     params:
         config=STUDY_CONFIG,
         slice=slice_of("sweep", "orders"),
