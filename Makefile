@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
 
-.PHONY: demo test check bench bench-eval bench-laws bench-merge bench-seeds clean
+.PHONY: demo test check bench bench-dag bench-eval bench-laws bench-merge bench-seeds clean
 
 demo: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
@@ -24,6 +24,9 @@ check: $(VENV)/installed
 
 bench: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.study --cores 2
+
+bench-dag: $(VENV)/installed
+	$(BIN)/python -m benchmarks.dag --json results/bench/dag.json
 
 bench-eval: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.evaluation --json results/bench/evaluation.json --text $(or $(TEXT),$(error give a folder of JSON lists of {instruction, output}: make bench-eval TEXT=FOLDER))

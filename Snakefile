@@ -39,7 +39,7 @@ rule all:
     """The report; every chunk is named, so that a missing one is made again."""
     input:
         "<study>/report/report.html",
-        all_chunks,
+        named_chunks,
 
 
 rule full:

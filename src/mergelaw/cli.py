@@ -18,7 +18,10 @@ from mergelaw import __version__
 from mergelaw.cells import cell
 from mergelaw.config import Study, read_study
 from mergelaw.errors import ConfigError, MergeLawError
+from mergelaw.jobs.recording import error_words, recorded
+from mergelaw.jobs.rules import RULES
 from mergelaw.paths import StudyPaths
+from mergelaw.signals import EndedBySignal, end_in_order
 from mergelaw.tools import add_tools
 
 app = typer.Typer(
@@ -40,6 +43,7 @@ Experts = Annotated[
 ]
 Methods = Annotated[list[str] | None, typer.Option("--method", help="Only this label; repeatable.")]
 Chunks = Annotated[list[int] | None, typer.Option("--chunk", help="Only this chunk; repeatable.")]
+Part = Annotated[str | None, typer.Option("--part", help="Only this part: SIZE, or SIZE/METHOD.")]
 Json = Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")]
 add_tools(app)
 
@@ -47,7 +51,9 @@ add_tools(app)
 def main() -> None:
     """Run the CLI: a user's mistake ends in words and exit status 1, never in a traceback."""
     gc.set_threshold(200_000)  # imports make a million lasting objects: 15% of a job's start
+    end_in_order()
     status = _status()
+    _end_workers()
     sys.stdout.flush()
     sys.stderr.flush()
     os._exit(status)  # every file is closed; taking torch's modules apart would last a second
@@ -58,21 +64,21 @@ def _status() -> int:
         app()
     except SystemExit as end:
         return end.code if isinstance(end.code, int) else int(end.code is not None)
-    except KeyboardInterrupt as error:
-        print(_with_notes("interrupted", error), file=sys.stderr)
-        return 130
-    except MergeLawError as error:
-        print(_with_notes(f"error: {error}", error), file=sys.stderr)
-    except OSError as error:
-        place = f": {error.filename}" if error.filename else ""
-        print(_with_notes(f"error: {error.strerror or error}{place}", error), file=sys.stderr)
+    except EndedBySignal as end:
+        print(error_words(end), file=sys.stderr)
+        return end.status
+    except (MergeLawError, OSError) as error:
+        print(f"error: {error_words(error)}", file=sys.stderr)
     except Exception:
         traceback.print_exc()
     return 1
 
 
-def _with_notes(words: str, error: BaseException) -> str:
-    return "\n".join([words, *getattr(error, "__notes__", ())])
+def _end_workers() -> None:
+    """End forked processes that an error left in the middle of their work."""
+    multiprocessing = sys.modules.get("multiprocessing")
+    for worker in multiprocessing.active_children() if multiprocessing else ():
+        worker.terminate()
 
 
 def _version(wanted: bool) -> None:
@@ -113,9 +119,13 @@ def _chosen(asked: Sequence[Any] | None, known: Iterable[Any], kind: str) -> lis
     return list(asked) if asked else names
 
 
-def _run(job: Callable[..., Path], study: Study, paths: StudyPaths, *targets: Any) -> None:
-    """Run one job and say what it wrote."""
-    print(job(study, paths, *targets), flush=True)
+def _run(
+    rule: str, job: Callable[..., Path], study: Study, paths: StudyPaths, *targets: Any
+) -> None:
+    """Run one job of a rule, keep its record, and say what it wrote."""
+    named = dict(zip(RULES[rule].targets, targets, strict=True))
+    with recorded(study, paths, rule, **named):
+        print(job(study, paths, *targets), flush=True)
 
 
 @app.command()
@@ -124,7 +134,8 @@ def design(config: Config, as_json: Json = False) -> None:
     from mergelaw.planned import study_counts, write_subsets
 
     study, paths = _open(config)
-    write_subsets(study, paths)
+    with recorded(study, paths, "design"):
+        write_subsets(study, paths)
     counts = study_counts(study)
     if as_json:
         print(json.dumps(counts, indent=2))
@@ -146,7 +157,7 @@ def data_items(config: Config, domain: Domains = None) -> None:
 
     study, paths = _open(config)
     for name in _chosen(domain, study.domain_names, "domain"):
-        _run(write_items, study, paths, name)
+        _run("items", write_items, study, paths, name)
 
 
 @data.command("tokenizer")
@@ -154,7 +165,7 @@ def data_tokenizer(config: Config) -> None:
     """Train the tokenizer, or copy the one that the config names."""
     from mergelaw.data.stage import write_tokenizer
 
-    _run(write_tokenizer, *_open(config))
+    _run("tokenizer", write_tokenizer, *_open(config))
 
 
 @data.command("pretraining")
@@ -162,7 +173,7 @@ def data_pretraining(config: Config) -> None:
     """Write the tokens that bases are pre-trained on."""
     from mergelaw.data.stage import write_pretraining
 
-    _run(write_pretraining, *_open(config))
+    _run("pretraining", write_pretraining, *_open(config))
 
 
 @data.command("shards")
@@ -170,7 +181,7 @@ def data_shards(config: Config) -> None:
     """Prepare the evaluation text of all domains."""
     from mergelaw.evaluation.prepared import write_shards
 
-    _run(write_shards, *_open(config))
+    _run("shards", write_shards, *_open(config))
 
 
 experts = _group("experts", "Pre-training of bases and fine-tuning of experts.")
@@ -184,7 +195,7 @@ def experts_base(config: Config, size: Sizes = None) -> None:
     study, paths = _open(config)
     trained = [entry.name for entry in study.sizes if entry.architecture]
     for name in _chosen(size, trained, "size"):
-        _run(train_base, study, paths, name)
+        _run("base", train_base, study, paths, name)
 
 
 @experts.command("expert")
@@ -196,7 +207,7 @@ def experts_expert(config: Config, size: Sizes = None, expert: Experts = None) -
     for size_name in _chosen(size, study.size_names, "size"):
         trained = [e for e in study.expert_names if e not in study.size(size_name).experts]
         for name in _chosen(expert, trained, "expert"):
-            _run(train_expert, study, paths, size_name, name)
+            _run("expert", train_expert, study, paths, size_name, name)
 
 
 sweep = _group("sweep", "Merge subsets in memory and score them.")
@@ -215,15 +226,18 @@ def sweep_chunk(
         indices = range(len(chunks(study, size_name)))
         for label in _chosen(method, study.method_labels, "method"):
             for index in _chosen(chunk, indices, "chunk"):
-                _run(run_chunk, study, paths, size_name, label, index)
+                _run("chunk", run_chunk, study, paths, size_name, label, index)
 
 
 @sweep.command("collect")
-def sweep_collect(config: Config) -> None:
+def sweep_collect(config: Config, part: Part = None) -> None:
     """Join all chunks into one table and check that it is complete."""
     from mergelaw.sweep.collect import collect
 
-    _run(collect, *_open(config))
+    if part is None:
+        _run("losses", collect, *_open(config))
+    else:
+        _run("part", collect, *_open(config), part)
 
 
 @sweep.command("scales")
@@ -231,7 +245,7 @@ def sweep_scales(config: Config, size: Sizes = None) -> None:
     """Merge and score the subsets of `scales` at several scales."""
     from mergelaw.sweep.scales import run_scales
 
-    _run_sizes(run_scales, config, size)
+    _run_sizes("scales", run_scales, config, size)
 
 
 @sweep.command("best-scales")
@@ -239,7 +253,7 @@ def sweep_best_scales(config: Config, size: Sizes = None) -> None:
     """Merge and score the same subsets at the best scale of each method and k."""
     from mergelaw.sweep.scales import run_best_scales
 
-    _run_sizes(run_best_scales, config, size)
+    _run_sizes("best_scales", run_best_scales, config, size)
 
 
 @sweep.command("orders")
@@ -247,7 +261,7 @@ def sweep_orders(config: Config, size: Sizes = None) -> None:
     """Merge and score the subsets of `orders` in several orders and under several mask seeds."""
     from mergelaw.sweep.orders import run_orders
 
-    _run_sizes(run_orders, config, size)
+    _run_sizes("orders", run_orders, config, size)
 
 
 merge_cell = _group("merge-cell", "Cells of a study as checkpoints; statistics of task vectors.")
@@ -269,7 +283,7 @@ def merge_cell_checkpoint(
     """Write each cell as a checkpoint: the weights that the sweep scores, bit for bit."""
     from mergelaw.merging.stage import write_cell
 
-    _run_cells(write_cell, config, size, method, subset)
+    _run_cells("cell", write_cell, config, size, method, subset)
 
 
 @merge_cell.command("losses")
@@ -279,7 +293,7 @@ def merge_cell_losses(
     """Score the checkpoint of each cell from disk, on every domain."""
     from mergelaw.evaluation.cell import score_cell
 
-    _run_cells(score_cell, config, size, method, subset)
+    _run_cells("cell_losses", score_cell, config, size, method, subset)
 
 
 @merge_cell.command("statistics")
@@ -287,17 +301,20 @@ def merge_cell_statistics(config: Config, size: Sizes = None) -> None:
     """Measure the task vectors of each size, and what each method makes of all of them."""
     from mergelaw.merging.stage import write_pool_statistics
 
-    _run_sizes(write_pool_statistics, config, size)
+    _run_sizes("task_vectors", write_pool_statistics, config, size)
 
 
-def _run_sizes(job: Callable[..., Path], config: Path, sizes: Sequence[str] | None) -> None:
+def _run_sizes(
+    rule: str, job: Callable[..., Path], config: Path, sizes: Sequence[str] | None
+) -> None:
     """Run a job on sizes."""
     study, paths = _open(config)
     for name in _chosen(sizes, study.size_names, "size"):
-        _run(job, study, paths, name)
+        _run(rule, job, study, paths, name)
 
 
 def _run_cells(
+    rule: str,
     job: Callable[..., Path],
     config: Path,
     sizes: Sequence[str] | None,
@@ -313,18 +330,23 @@ def _run_cells(
         for name in names
     ]
     for found in cells:
-        _run(job, study, paths, found)
+        named = {"size": found.size, "method": found.method, "subset": found.name}
+        with recorded(study, paths, rule, **named):
+            print(job(study, paths, found), flush=True)
 
 
 laws = _group("laws", "Curves, fits and analyses.")
 
 
 @laws.command("curves")
-def laws_curves(config: Config) -> None:
+def laws_curves(config: Config, part: Part = None) -> None:
     """Average losses over subsets, with standard errors."""
-    from mergelaw.laws.stage import write_curves
+    from mergelaw.laws.stage import write_curves, write_part_curves
 
-    _run(write_curves, *_open(config))
+    if part is None:
+        _run("curves", write_curves, *_open(config))
+    else:
+        _run("part_curves", write_part_curves, *_open(config), part)
 
 
 @laws.command("fits")
@@ -332,7 +354,7 @@ def laws_fits(config: Config) -> None:
     """Fit floor and tail of every curve, and one joint law over sizes."""
     from mergelaw.laws.stage import write_fits
 
-    _run(write_fits, *_open(config))
+    _run("fits", write_fits, *_open(config))
 
 
 @laws.command("analysis")
@@ -349,7 +371,7 @@ def laws_analysis(
 
     study, paths = _open(config)
     for name in _chosen(analysis, ANALYSES, "analysis"):
-        _run(write_analysis, study, paths, name)
+        _run("analysis", write_analysis, study, paths, name)
 
 
 report = _group("report", "Figures and the page.")
@@ -368,7 +390,7 @@ def report_figure(
 
     study, paths = _open(config)
     for name in _chosen(figure, FIGURES, "figure"):
-        _run(write_figure, study, paths, name)
+        _run("figure", write_figure, study, paths, name)
 
 
 @report.command("page")
@@ -382,4 +404,4 @@ def report_page(
     from mergelaw.report.registry import PAGES
     from mergelaw.report.stage import write_page
 
-    _run(write_page, *_open(config), *_chosen([page], PAGES, "page"))
+    _run("page", write_page, *_open(config), *_chosen([page], PAGES, "page"))

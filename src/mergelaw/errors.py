@@ -23,6 +23,10 @@ class TableError(MergeLawError):
     """A table with missing, duplicate, non-finite or incomplete rows."""
 
 
+class BusyError(MergeLawError):
+    """Work that another process does now."""
+
+
 class NotMadeError(MergeLawError):
     """A study's data do not allow an analysis; the text says what is lacking."""
 

@@ -63,7 +63,7 @@ def fingerprint(study: Study, stage: str, job: str, **targets: Any) -> str:
         A key of `SLICES`.
     **targets
         What the job's wildcards name: `domain`, `size`, `expert`, `method`, `chunk`,
-        `subset` (a cell's name).
+        `subset` (a cell's name), `part`.
     """
     return digest([STAGE_VERSION[stage], SLICES[job](study, **targets)])
 
@@ -256,7 +256,7 @@ def _part(study: Study, part: str) -> dict[str, Any]:
 
 
 def _part_curves(study: Study, part: str) -> dict[str, Any]:
-    return {**_part(study, part), "experts": [_dump(expert) for expert in study.experts]}
+    return {**_part(study, part), **_laws(part_of(study, part))}
 
 
 def _figure(study: Study, figure: str) -> dict[str, Any]:

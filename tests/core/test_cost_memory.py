@@ -1,14 +1,20 @@
 """Memory: bytes of the ways of holding a pool, the choice, and what a process may still use."""
 
+import os
+import subprocess
+import sys
+
 import pytest
 
 from mergelaw.costs.memory import (
     FIXED_BYTES,
+    GRANT,
     HOLDINGS,
     available_bytes,
     choose_holding,
     holding_bytes,
     other_bytes,
+    tell_grant,
 )
 
 GB = 10**9
@@ -82,6 +88,51 @@ def test_slurm_s_grant_less_what_the_process_has(tmp_path):
     write(tmp_path, MEMINFO | {"proc/self/status": "Name:\tx\nVmRSS:\t  1024 kB\n"})
     assert available_bytes(tmp_path, {"SLURM_MEM_PER_NODE": "100"}) == 99 * 2**20
     assert available_bytes(tmp_path, {"SLURM_MEM_PER_NODE": "0"}) == 8_000_000 * 1024
+
+
+def test_a_grant_is_told_to_processes_that_see_the_job_s_number_alone(tmp_path):
+    write(tmp_path, MEMINFO)
+    batch = {"SLURM_JOB_ID": "7", "SLURM_MEM_PER_NODE": "100"}
+    tell_grant(batch)
+    step = {GRANT: batch[GRANT], "SLURM_JOB_ID": "7"}
+    assert available_bytes(tmp_path, step) == 100 * 2**20
+
+
+def test_another_job_s_grant_counts_for_nothing_and_is_written_over(tmp_path):
+    write(tmp_path, MEMINFO)
+    head = {"SLURM_JOB_ID": "7", "SLURM_MEM_PER_NODE": "100"}
+    tell_grant(head)
+    own = 8_000_000 * 1024
+    assert available_bytes(tmp_path, {GRANT: head[GRANT], "SLURM_JOB_ID": "8"}) == own
+    assert available_bytes(tmp_path, {GRANT: head[GRANT]}) == own
+    job = {GRANT: head[GRANT], "SLURM_JOB_ID": "8", "SLURM_MEM_PER_NODE": "200"}
+    tell_grant(job)
+    del job["SLURM_MEM_PER_NODE"]
+    assert available_bytes(tmp_path, job) == 200 * 2**20
+
+
+@pytest.mark.parametrize("environ", [{}, {"SLURM_JOB_ID": "7"}, {"SLURM_MEM_PER_NODE": "100"}])
+def test_outside_of_a_job_with_a_grant_nothing_is_told(environ):
+    before = dict(environ)
+    tell_grant(environ)
+    assert environ == before
+
+
+@pytest.mark.parametrize("told", ["", ":", "7", "7:", "7:x", "7:0", ":100", "x:100"])
+def test_what_is_no_grant_is_no_limit(tmp_path, told):
+    write(tmp_path, MEMINFO)
+    assert available_bytes(tmp_path, {GRANT: told, "SLURM_JOB_ID": "7"}) == 8_000_000 * 1024
+
+
+def test_a_real_process_of_a_step_finds_its_job_s_grant():
+    environ = {**os.environ, GRANT: "7:200", "SLURM_JOB_ID": "7"}
+    environ.pop("SLURM_MEM_PER_NODE", None)
+    program = "from mergelaw.costs.memory import available_bytes; print(available_bytes())"
+    found = [
+        int(subprocess.check_output([sys.executable, "-c", program], env=environ | more))
+        for more in ({}, {"SLURM_JOB_ID": "8"})
+    ]
+    assert found[0] < 200 * 2**20 < found[1]
 
 
 def test_more_used_than_allowed_leaves_nothing(tmp_path):

@@ -6,6 +6,7 @@ from mergelaw.config.models import Architecture
 from mergelaw.costs.devices import DEVICES, device_of
 from mergelaw.costs.model import (
     LOGITS_ENTRIES,
+    MASK_BYTES,
     compute_seconds,
     devices_needed,
     forward_flops,
@@ -77,8 +78,9 @@ def test_a_merge_of_k_reads_k_plus_one_models_and_writes_one():
     assert merge_bytes(0, 10**9, 4.0, 2) == 6 * 10**9
 
 
-def test_trimming_64_million_entries_takes_what_was_measured():
+def test_trimming_and_masking_64_million_entries_take_what_was_measured():
     assert sparsify_seconds(64_000_000, 1, 15e9) == pytest.approx(0.55, rel=0.01)
+    assert sparsify_seconds(64_000_000, 1, 15e9, MASK_BYTES) == pytest.approx(0.10, rel=0.05)
 
 
 def test_a_gpu_launches_while_it_computes_and_a_cpu_does_not():
@@ -109,9 +111,9 @@ def test_the_chunk_of_logits_is_the_evaluation_s():
 
 
 def test_devices_that_hold_a_model():
-    a100 = DEVICES["A100"]  # 0.9 * 80 - 0.5 = 71.5 GB
-    assert devices_needed(71_000_000_000, 500_000_000, a100) == 1
-    assert devices_needed(71_000_000_001, 500_000_000, a100) == 2
+    a100 = DEVICES["A100"]  # 0.9 * (80 - 0.5) = 71.55 GB
+    assert devices_needed(71_050_000_000, 500_000_000, a100) == 1
+    assert devices_needed(71_050_000_001, 500_000_000, a100) == 2
     assert devices_needed(145_412_407_296, 2_000_000_000, a100) == 3
     assert devices_needed(1, 72_000_000_000, a100) is None
     assert devices_needed(10**15, 10**15, DEVICES["cpu"]) == 1

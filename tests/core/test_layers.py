@@ -39,6 +39,9 @@ LIGHT = {
     "progress",
     "costs",
     "variants",
+    "processes",
+    "signals",
+    "jobs",
 }
 MAY_IMPORT = {
     "errors": set(),
@@ -46,9 +49,10 @@ MAY_IMPORT = {
     "hub": {"errors"},
     "records": set(),
     **dict.fromkeys(LIGHT - {"errors", "files", "hub", "records"}, LIGHT),
+    "costs": LIGHT | {"checkpoints"},  # their headers, which need no torch
     "data": LIGHT,
     "experts": LIGHT | {"data"},
-    "checkpoints": LIGHT,
+    "checkpoints": LIGHT - {"costs"},
     "preflight": LIGHT | {"checkpoints"},
     "merging": LIGHT | {"data", "checkpoints", "preflight"},
     "evaluation": LIGHT | {"data"},
@@ -57,6 +61,7 @@ MAY_IMPORT = {
     "theory": LIGHT | {"data", "merging", "evaluation", "laws", "sweep"},
     "planning": LIGHT | {"laws"},
     "report": LIGHT | {"laws"},
+    "status": LIGHT | {"laws", "report"},
 }
 """What each module or package of mergelaw may import, itself aside."""
 
@@ -64,8 +69,9 @@ ABOVE_ALL = {"__init__", "__main__", "cli", "tools"}
 """Modules that no other one imports, and that may import any."""
 
 
-RULES_MAY_IMPORT = {"snakemake.utils", "re", "pathlib"} | {
-    f"mergelaw.{name}" for name in (*LIGHT, "laws.registry", "report.registry")
+RULES_MAY_IMPORT = {"snakemake.utils", "snakemake.exceptions", "re", "pathlib"} | {
+    f"mergelaw.{name}"
+    for name in (*LIGHT, "costs.memory", "costs.needs", "laws.registry", "report.registry")
 }
 
 
@@ -125,7 +131,8 @@ def test_config_imports_nothing_but_errors():
         (
             "mergelaw.config, mergelaw.design, mergelaw.paths, mergelaw.cells, "
             "mergelaw.provenance, mergelaw.planned, mergelaw.tables, "
-            "mergelaw.costs, mergelaw.progress, mergelaw.hub, mergelaw.report.registry",
+            "mergelaw.costs.estimate, mergelaw.costs.needs, mergelaw.progress, "
+            "mergelaw.hub, mergelaw.report.registry",
             HEAVY,
         ),
         ("mergelaw.cli", HEAVY),

@@ -320,14 +320,16 @@ def test_tokens_go_to_the_embeddings_and_hidden_states_to_the_head(monkeypatch):
     assert given == ["meta"]
 
 
-def test_a_checkpoint_is_placed_by_the_bytes_of_its_weights(models, monkeypatch):
+def test_a_checkpoint_is_placed_by_the_bytes_of_its_weights_and_of_a_batch(models, monkeypatch):
     asked = []
-    monkeypatch.setattr(model_module, "visible_devices", asked.append)
-    devices_for(models / "algebra", "bfloat16")
+    monkeypatch.setattr(model_module, "visible_devices", lambda *found: asked.append(found))
+    devices_for(models / "algebra", "bfloat16", 100)
     assert asked == [], "without a GPU nothing is read"
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    devices_for(models / "algebra", "bfloat16")
+    devices_for(models / "algebra", "bfloat16", 100)
     n = sum(tensor.numel() for tensor in load_file(models / "algebra/model.safetensors").values())
-    assert asked == [2 * n]
+    config = json.loads((models / "algebra/config.json").read_text())
+    width, vocabulary = config["hidden_size"], config["vocab_size"]
+    assert asked == [(2 * n, 20 * 100 * width * 2 + 2 * 4 * 100 * vocabulary)]
     with pytest.raises(CheckpointError, match="cannot be loaded"):
-        devices_for(models, "bfloat16")
+        devices_for(models, "bfloat16", 100)

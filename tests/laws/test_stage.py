@@ -6,10 +6,10 @@ import numpy as np
 import polars as pl
 import pytest
 
-from mergelaw.errors import TableError
+from mergelaw.errors import ConfigError, TableError
 from mergelaw.laws import schemas
 from mergelaw.laws.registry import ANALYSES, CURVES_AND_FITS, READS, REPORT_ANALYSES
-from mergelaw.laws.stage import write_analysis, write_curves, write_fits
+from mergelaw.laws.stage import write_analysis, write_curves, write_fits, write_part_curves
 from mergelaw.paths import StudyPaths
 from mergelaw.tables import LOSSES, LOSSES_KEY, read_provenance, read_table, write_table
 
@@ -53,6 +53,26 @@ def test_everything_is_written(tmp_path, make_study, make_losses):
     assert all(set(fit) == keys for fit in fits["fits"])
     assert tables["fits"].height == 2 * 3 * (4 * 3 + 6)
     assert set(tables["curves"]["n_mask_seeds"].to_list()) == {2}
+
+
+def test_curves_of_a_part_are_those_rows_of_all_curves(tmp_path, make_study, make_losses):
+    study = make_study(6, 2, methods=METHODS)
+    losses = make_losses(study, falling, ks=(0, 1, 2, 4, 6))
+    paths = StudyPaths(tmp_path)
+    tables, _ = run(study, losses, tmp_path)
+    size = study.size_names[1]
+    for part, columns in ((size, {}), (f"{size}/dare", {"method": "dare"})):
+        mine = losses.filter(size=size, **columns)
+        paths.part_losses(part).parent.mkdir(parents=True, exist_ok=True)
+        mine.write_parquet(paths.part_losses(part))
+        frame = read_table(write_part_curves(study, paths, part), schemas.CURVES.schema)
+        assert frame.height
+        assert frame.equals(tables["curves"].filter(size=size, **columns))
+        assert read_provenance(paths.part_curves(part))["data_hash"]
+    with pytest.raises(ConfigError, match="no such part"):
+        write_part_curves(study, paths, f"{size}/slerp")
+    with pytest.raises(TableError, match="is missing"):
+        write_part_curves(study, paths, f"{size}/avg")
 
 
 def test_predictions_follow_the_fits(tmp_path, make_study, make_losses):

@@ -6,7 +6,7 @@ import shutil
 import polars as pl
 import pytest
 
-from mergelaw.errors import DataError, TableError
+from mergelaw.errors import ConfigError, DataError, TableError
 from mergelaw.evaluation.prepared import write_shards
 from mergelaw.provenance import fingerprint
 from mergelaw.sweep.chunk import run_chunk
@@ -112,3 +112,31 @@ def test_chunks_of_another_text_are_named(own_sweep):
     other = [line for line in lines if "was scored on other text than the study's" in line]
     assert len(other) == 2 * 4 * 2 - 1, "all but the one that was made again"
     assert not any(str(paths.chunk("small", "ties", 1)) in line for line in lines)
+
+
+@pytest.mark.parametrize("part", ["small", "large/ties"])
+def test_a_part_is_those_rows_of_the_whole_table(own_sweep, part):
+    study, paths = own_sweep
+    whole = read_table(collect(study, paths), LOSSES)
+    size, _, method = part.partition("/")
+    frame = read_table(collect(study, paths, part), LOSSES)
+    expected = whole.filter(size=size, **{"method": method} if method else {})
+    assert frame.height
+    assert frame.equals(expected)
+    origin = read_provenance(paths.part_losses(part))
+    assert origin["slice"] == fingerprint(study, "sweep", "part", part=part)
+
+
+def test_a_part_needs_its_own_chunks_and_no_others(own_sweep):
+    study, paths = own_sweep
+    paths.chunk("small", "dare", 1).unlink()
+    rewrite(paths, lambda f: f.filter(pl.col("domain") != "algebra"), "ta")
+    assert collect(study, paths, "small/ties").is_file()
+    assert collect(study, paths, "large").is_file()
+    with pytest.raises(TableError, match=re.escape(str(paths.chunk("small", "dare", 1)))):
+        collect(study, paths, "small")
+    with pytest.raises(TableError, match="small, ta: lacks 3 rows") as caught:
+        collect(study, paths, "small/ta")
+    assert str(caught.value).startswith(str(paths.part_losses("small/ta")))
+    with pytest.raises(ConfigError, match="--part huge: the study has no such part"):
+        collect(study, paths, "huge")

@@ -9,7 +9,6 @@ from mergelaw.checkpoints.reading import BlockReader
 from mergelaw.costs.memory import HOLDINGS
 from mergelaw.design import Subset
 from mergelaw.errors import CheckpointError
-from mergelaw.evaluation.devices import placement
 from mergelaw.merging.in_memory import ExactMerger, RunningMerger
 from mergelaw.merging.methods import recipe
 from mergelaw.preflight.report import preflight
@@ -196,19 +195,6 @@ def test_an_error_in_a_merge_made_ahead_is_raised(models):
         assert next(merges).name == "algebra"
         with pytest.raises(KeyError):
             next(merges)
-
-
-def test_a_model_goes_to_the_emptiest_gpu_or_to_all_of_them():
-    assert placement(10**9, []) is None
-    assert placement(10**9, [5 * 10**9, 8 * 10**9]) == {"": 1}
-    assert placement(9 * 10**9, [6 * 10**9, 8 * 10**9]) == "auto"
-    with pytest.raises(
-        CheckpointError, match=r"take 20.0 GB, 2 GPUs with 14.0 GB free .* more GPUs"
-    ):
-        placement(20 * 10**9, [6 * 10**9, 8 * 10**9])
-    assert placement(85, [100]) == {"": 0}, "room is left for activations"
-    with pytest.raises(CheckpointError):
-        placement(86, [100])
 
 
 @pytest.mark.parametrize("label", LABELS)

@@ -1,9 +1,8 @@
 """A killed chunk goes on: its table is that of an uninterrupted one, byte for byte."""
 
 import json
-import multiprocessing
 import os
-import signal
+import shutil
 
 import pytest
 
@@ -15,33 +14,7 @@ from mergelaw.sweep.chunk import run_chunk
 from mergelaw.sweep.finished import Finished
 from mergelaw.tables import read_provenance
 from tests.helpers import edit_weights, study_of
-
-FORK = multiprocessing.get_context("fork")
-
-
-def run_and_die(study, paths, method, after):
-    """Run a chunk in a process that kills itself while it scores the merge after so many."""
-    add, count = Finished.add, [0]
-
-    def dying(self, key, sums):
-        if count[0] == after:
-            os.kill(os.getpid(), signal.SIGKILL)
-        count[0] += 1
-        add(self, key, sums)
-
-    Finished.add = dying
-    run_chunk(study, paths, "small", method, 0)
-
-
-def killed(study, paths, method, after):
-    process = FORK.Process(target=run_and_die, args=(study, paths, method, after))
-    process.start()
-    process.join()
-    assert process.exitcode == -signal.SIGKILL
-
-
-def n_finished(paths, method) -> int:
-    return len(paths.chunk_progress("small", method, 0).read_bytes().splitlines()) - 1
+from tests.sweep.killing import killed, n_finished
 
 
 @pytest.fixture
@@ -168,6 +141,29 @@ def test_another_machine_begins_anew(fresh, monkeypatch):
     cost = json.loads(paths.chunk_cost("small", "ties", 0).read_text())
     assert (cost["n_resumed"], cost["device"]) == (0, "another")
     assert paths.chunk("small", "ties", 0).read_bytes() == whole["ties"]
+
+
+def test_a_chunk_goes_on_where_its_files_have_other_devices_and_inodes(fresh, tmp_path):
+    """As those of one shared file system have on another node."""
+    study, paths, whole = fresh
+    killed(study, paths, "ties", after=3)
+    elsewhere = StudyPaths(tmp_path / "elsewhere")
+    shutil.copytree(paths.root, elsewhere.root)
+    run_chunk(study, elsewhere, "small", "ties", 0)
+    cost = json.loads(elsewhere.chunk_cost("small", "ties", 0).read_text())
+    assert cost["n_resumed"] == 3
+    assert elsewhere.chunk("small", "ties", 0).read_bytes() == whole["ties"]
+
+
+def test_a_later_time_of_change_begins_anew(fresh):
+    """What the sampled digest does not tell of, the time does."""
+    study, paths, _ = fresh
+    killed(study, paths, "ties", after=3)
+    weights = paths.trained("small", "code") / "model.safetensors"
+    later = weights.stat().st_mtime_ns + 2 * 10**9
+    os.utime(weights, ns=(later, later))
+    run_chunk(study, paths, "small", "ties", 0)
+    assert json.loads(paths.chunk_cost("small", "ties", 0).read_text())["n_resumed"] == 0
 
 
 def test_a_torn_record_is_scored_again(fresh):

@@ -92,6 +92,10 @@ class StandIn:
             self._write_models([size["base"], *experts.values()], width=16 * (place + 1))
             size.pop("n_params", None)
             size["chunk_size"] = 512 if len(kept) > 1 else 60  # several jobs a method in one
+        tokenizer = config["tokenizer"]["path"]
+        if tokenizer not in [size["base"] for size in kept]:
+            tokenizer_of(self.family).save_pretrained(self.place(tokenizer))
+            self._name_commit(self.place(tokenizer))
         for place, domain in enumerate(config["domains"]):
             self._shrink_source(domain["source"], place)
         _shorten(config)
@@ -121,9 +125,13 @@ class StandIn:
                 _rename(place / "tokenizer.json", SPARE, "<|finetune_right_pad_id|>")
             if ref in self.cards:
                 (place / "README.md").write_text(f"---\nbase_model: {self.cards[ref]}\n---\n")
-            if place.is_relative_to(self.cache):
-                (place.parents[1] / "refs").mkdir()
-                (place.parents[1] / "refs" / "main").write_text(COMMIT)
+            self._name_commit(place)
+
+    def _name_commit(self, place: Path) -> None:
+        """Say in a cache which commit its `main` is."""
+        if place.is_relative_to(self.cache):
+            (place.parents[1] / "refs").mkdir()
+            (place.parents[1] / "refs" / "main").write_text(COMMIT)
 
     def _shrink_source(self, source: dict[str, Any], seed: int) -> None:
         """Write a data set where the source looks for it; one of the hub is put in a folder."""

@@ -1,8 +1,8 @@
-"""Partial runs: what a target or an edit makes, and what it leaves alone."""
+"""Partial runs of a study that really ran; which jobs which edit runs is in test_reruns."""
 
-import pytest
+import polars as pl
 
-from tests.workflow.workspace import CONFIG, GROWN, Workspace, edited
+from tests.workflow.workspace import CONFIG, GROWN, edited
 
 LAST = {"sweep/losses.parquet", "laws/curves.parquet", "laws/fits.json", "report/report.html"}
 
@@ -21,29 +21,6 @@ def test_growing_adds_chunks_and_touches_none(grown_run):
         assert before[str(path)] == path.read_bytes()
 
 
-def planned_when_fresh(tmp_path, target: str) -> set[str]:
-    return Workspace(tmp_path).planned(CONFIG, f"results/smoke/{target}")
-
-
-def test_one_expert(tmp_path):
-    assert planned_when_fresh(tmp_path, "experts/w16/physics") == {
-        *(f"data/items/{domain['name']}.parquet" for domain in CONFIG["domains"]),
-        "data/tokenizer",
-        "data/pretraining.safetensors",
-        "experts/w16/base",
-        "experts/w16/physics",
-    }
-
-
-def test_one_method_at_one_size(tmp_path):
-    planned = planned_when_fresh(tmp_path, "sweep/w16/ties/0.parquet")
-    assert {name for name in planned if name.startswith("sweep")} == {
-        "sweep/w16/ties/0.parquet",
-        "sweep/w16/ties/0.cost.json",
-    }
-    assert not any("w32" in name or name.startswith(("laws", "report")) for name in planned)
-
-
 def test_one_figure(grown_run):
     workspace, _, _ = grown_run
     figure = "report/figures/synergy.svg"
@@ -54,50 +31,28 @@ def test_one_figure(grown_run):
     assert (workspace.results / figure).read_bytes() == before
 
 
-def with_density(density):
-    methods = [dict(method) for method in CONFIG["methods"]]
-    methods[2] = {**methods[2], "parameters": {**methods[2]["parameters"], "density": density}}
-    return methods
-
-
-NEW_METHOD = {"label": "half", "method": "task_arithmetic", "parameters": {"scale": 0.5}}
-NEW_SIZE = {
-    "name": "w64",
-    "architecture": {**CONFIG["sizes"][0]["architecture"], "hidden_size": 64},
-}
-POOL = ("merge/w16/", "merge/w32/")
-"""Statistics of all methods at a size are made in one job."""
-NEW_POOL = "merge/w64/"
-EDITS = {
-    "a method's parameter": (
-        {"methods": with_density(0.5)},
-        {"sweep/w16/ties/", "sweep/w32/ties/", "sweep/losses", *POOL, "laws/", "report/"},
-    ),
-    "a new method": (
-        {"methods": [*CONFIG["methods"], NEW_METHOD]},
-        {"sweep/w16/half/", "sweep/w32/half/", "sweep/losses", *POOL, "laws/", "report/"},
-    ),
-    "a new size": (
-        {"sizes": [*CONFIG["sizes"], NEW_SIZE]},
-        {"design/", "experts/w64/", "sweep/w64/", "sweep/losses", NEW_POOL, "laws/", "report/"},
-    ),
-    "how laws are fitted": ({"laws": {**CONFIG["laws"], "resamples": 50}}, {"laws/", "report/"}),
-    "the notes": ({"notes": ["another"]}, {"report/report.html"}),
-    "the batch of a forward pass": (
-        {"evaluation": {**CONFIG["evaluation"], "batch_tokens": 512}},
-        set(),
-    ),
-}
-
-
-@pytest.mark.parametrize("name", EDITS)
-def test_an_edit_reruns_what_it_decides(grown_run, name):
+def test_a_finished_study_runs_nothing_and_an_edit_what_it_decides(grown_run):
     workspace, _, _ = grown_run
-    changes, expected = EDITS[name]
-    planned = workspace.planned(edited(GROWN, **changes))
-    unexpected = {path for path in planned if not path.startswith(tuple(expected) or ("-",))}
-    assert unexpected == set()
-    assert all(any(path.startswith(start) for path in planned) for start in expected)
+    assert workspace.jobs(GROWN) == []
+    jobs = workspace.jobs(edited(GROWN, laws={**CONFIG["laws"], "resamples": 50}))
+    assert {job.split()[0] for job in jobs} == {"curves", "fits", "analysis", "figure", "page"}
+
+
+def test_curves_of_a_part_are_made_from_its_chunks_alone_and_equal_those_of_all(grown_run):
+    workspace, _, _ = grown_run
+    for part, columns in (
+        ("w16/ties", {"size": "w16", "method": "ties"}),
+        ("w32", {"size": "w32"}),
+    ):
+        target = f"laws/curves/{part}.parquet"
+        losses = f"sweep/{part}/losses.parquet"
+        assert workspace.planned(GROWN, f"results/smoke/{target}") == {target, losses}
+        workspace.run(GROWN, f"results/smoke/{target}")
+        for file, whole in ((target, "laws/curves.parquet"), (losses, "sweep/losses.parquet")):
+            expected = pl.read_parquet(workspace.results / whole).filter(**columns)
+            assert expected.height
+            assert pl.read_parquet(workspace.results / file).equals(expected)
+    assert workspace.jobs(GROWN) == [], "parts are in nothing that the report reads"
 
 
 def test_the_full_report_makes_deleted_orders_again_and_a_plain_run_none(grown_run):

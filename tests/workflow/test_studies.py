@@ -10,7 +10,7 @@ from mergelaw.design import chunks
 from tests.workflow.stand_in import StandIn, shipped
 from tests.workflow.workspace import Workspace, edited
 
-TRAINED = {"qwen2.5": 63, "llama3": 0, "pool16": 16, "own-experts": 0}
+TRAINED = {"qwen2.5": 63, "qwen2.5-10k": 0, "llama3": 0, "pool16": 16, "own-experts": 0}
 """Experts that each shipped study trains."""
 
 NINE = {

@@ -64,11 +64,46 @@ class Workspace:
 
     def planned(self, config: Mapping[str, Any], *targets: str) -> set[str]:
         """Outputs that a dry run would make, relative to the study's folder."""
-        done = self.snakemake(config, "--dry-run", *targets)
+        return {name.removeprefix("results/smoke/") for name in self.outputs(config, *targets)}
+
+    def outputs(self, config: Mapping[str, Any], *arguments: str) -> list[str]:
+        """The same, relative to the workspace, what is read before what is made of it."""
+        done = self.snakemake(config, "--dry-run", *arguments)
         assert done.returncode == 0, done.stderr[-4000:]
         outputs = re.findall(r"^    output: (.*)$", done.stdout + done.stderr, re.MULTILINE)
-        names = {name for line in outputs for name in line.split(", ")}
-        return {name.removeprefix("results/smoke/") for name in names}
+        return [name for line in outputs for name in line.split(", ")]
+
+    def jobs(self, config: Mapping[str, Any], *arguments: str) -> list[str]:
+        """Jobs that a dry run would run, such as `chunk w16/ties/0`; sorted, targets left out."""
+        done = self.snakemake(config, "--dry-run", *arguments)
+        assert done.returncode == 0, done.stderr[-4000:]
+        return jobs_of(done.stdout + done.stderr)
+
+    def pretend(self, config: Mapping[str, Any], *arguments: str) -> None:
+        """Lay down every planned output, empty but for its name."""
+        for name in self.outputs(config, *arguments):
+            path = self.folder / name
+            folder = path.parent if path.suffix else path
+            folder.mkdir(parents=True, exist_ok=True)
+            if path.suffix:
+                path.write_text(name, encoding="utf-8")
+
+    def finish(self, config: Mapping[str, Any]) -> None:
+        """Have Snakemake record a study as finished, of which nothing is made."""
+        self.pretend(config)
+        done = self.snakemake(config, "--touch", "--forceall", "--cores", "2")
+        assert done.returncode == 0, done.stderr[-4000:]
+
+
+def jobs_of(log: str) -> list[str]:
+    """The jobs of a log: the rule, and the values of its wildcards."""
+    found = re.findall(r"^(?:local)?rule (\w+):\n((?:    .*\n)*)", log, re.MULTILINE)
+    jobs = []
+    for rule, block in found:
+        wildcards = re.search(r"^    wildcards: (.*)$", block, re.MULTILINE)
+        values = [pair.partition("=")[2] for pair in wildcards[1].split(", ")] if wildcards else []
+        jobs.append(f"{rule} {'/'.join(values)}".strip())
+    return sorted(job for job in jobs if job not in ("all", "full"))
 
 
 def environment() -> dict[str, str]:

@@ -3,8 +3,11 @@
 import re
 from pathlib import Path
 
+from snakemake.exceptions import ResourceValidationError
+
 from mergelaw.cells import cell
 from mergelaw.config import parse_study
+from mergelaw.costs.memory import tell_grant
 from mergelaw.costs.needs import RESOURCES, Needs
 from mergelaw.design import BASE, chunks
 from mergelaw.errors import MergeLawError
@@ -22,23 +25,29 @@ from mergelaw.report.registry import (
     tables_of,
 )
 
+# The profile names its machine among the default resources, so that cluster jobs are told, too.
+MACHINE = (workflow.resource_settings.default_resources or {}).get("machine")
+
 try:
     STUDY = parse_study(config)
+    PATHS = StudyPaths.of(STUDY)
+    NEEDS = Needs.of_file(STUDY, PATHS, MACHINE and MACHINE.raw, workflow.basedir)
 except MergeLawError as error:
     raise WorkflowError(str(error))
 
-PATHS = StudyPaths.of(STUDY)
 STUDY_CONFIG = PATHS.config
 
-# The profile names its machine among the default resources, so that cluster jobs are told, too.
-MACHINE = (workflow.resource_settings.default_resources or {}).get("machine")
-NEEDS = Needs.of_file(STUDY, PATHS, MACHINE and MACHINE.raw, workflow.basedir)
+# Here a Slurm job knows its memory; in the step that runs its command Snakemake hides it.
+tell_grant()
 
 
 onstart:
     # The config with all overrides, for the jobs. It is no job's output: what an edit reruns is
     # told by `slice_of`, job by job.
     write_json(STUDY_CONFIG, config)
+    # A job that no node can run is told before any other has run, not when its turn comes.
+    for job in workflow.dag.needrun_jobs() if NEEDS else ():
+        job.resources
 
 
 def any_of(names):
@@ -46,8 +55,11 @@ def any_of(names):
     return "|".join(map(re.escape, names))
 
 
-# Jobs in conda environments find mergelaw in this checkout.
-shell.prefix(f'export PYTHONPATH="{workflow.basedir}/src"; ')
+# Jobs in conda environments find mergelaw in this checkout, and all the cache of their own node.
+EXPORTS = f'export PYTHONPATH="{workflow.basedir}/src"; ' + (
+    NEEDS.node.exports() if NEEDS else ""
+)
+shell.prefix(EXPORTS.replace("{", "{{").replace("}", "}}"))
 
 
 wildcard_constraints:
@@ -70,9 +82,14 @@ def slice_of(stage, job):
 
 def need(rule, resource):
     """A resource: what the study needs of the profile's machine."""
-    return lambda wildcards, attempt: NEEDS.of(rule, dict(wildcards.items()), attempt)[
-        resource
-    ]
+
+    def asked(wildcards, attempt):
+        try:
+            return NEEDS.of(rule, dict(wildcards.items()), attempt)[resource]
+        except MergeLawError as error:  # Snakemake prints a traceback of any other
+            raise ResourceValidationError(str(error))
+
+    return asked
 
 
 def needs(rule):
@@ -80,9 +97,9 @@ def needs(rule):
     return {resource: need(rule, resource) for resource in RESOURCES if NEEDS}
 
 
-def threads_of(rule):
-    """Processor cores of a rule's jobs; one where no machine is named."""
-    return need(rule, "threads") if NEEDS else 1
+def threads_of(rule, alone=1):
+    """Processor cores of a rule's jobs; `alone` where no machine is named."""
+    return need(rule, "threads") if NEEDS else alone
 
 
 def source_files(wildcards):
@@ -142,6 +159,11 @@ def all_chunks(wildcards):
         for method in STUDY.method_labels
         for chunk in chunks(STUDY, size)
     ]
+
+
+def named_chunks(wildcards):
+    """The same, so that a missing one is made again; in a batch of `losses`, which has its own, none."""
+    return [] if workflow.dag_settings.batch else all_chunks(wildcards)
 
 
 def part_chunks(wildcards):

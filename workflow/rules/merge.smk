@@ -15,7 +15,7 @@ rule cell:
         "<study>/benchmarks/merge/{size}_{method}_{subset}.tsv"
     conda:
         "../../envs/models.yaml"
-    threads: 4
+    threads: threads_of("cell", alone=4)
     resources:
         **needs("cell"),
     params:
@@ -67,7 +67,7 @@ rule task_vectors:
         "<study>/benchmarks/merge/{size}_task_vectors.tsv"
     conda:
         "../../envs/models.yaml"
-    threads: 4
+    threads: threads_of("task_vectors", alone=4)
     resources:
         **needs("task_vectors"),
     params:

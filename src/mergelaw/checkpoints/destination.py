@@ -12,6 +12,7 @@ from pathlib import Path
 from mergelaw import files
 from mergelaw.checkpoints import journal
 from mergelaw.errors import CheckpointError
+from mergelaw.processes import exists
 
 WAIT_SECONDS = 10.0
 """How long the workers of a killed process are waited for: they end with the span they are at."""
@@ -141,7 +142,7 @@ def _holder_is_dead(descriptor: int) -> bool:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         word, pid, _, host = (*_holder(descriptor).split(), *[""] * 4)[:4]
-        return word == "process" and host == socket.gethostname() and not _lives(int(pid))
+        return word == "process" and host == socket.gethostname() and not exists(int(pid))
     except OSError:
         return False
     fcntl.flock(descriptor, fcntl.LOCK_UN)
@@ -150,16 +151,6 @@ def _holder_is_dead(descriptor: int) -> bool:
 
 def _holder(descriptor: int) -> str:
     return os.pread(descriptor, 200, 0).decode(errors="replace")
-
-
-def _lives(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass  # another user's
-    return True
 
 
 def _is_there(path: Path, descriptor: int) -> bool:

@@ -1,7 +1,8 @@
 """What the full report's own merges cost: at several scales, and in several orders."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
+from mergelaw.config import Study
 from mergelaw.costs.inputs import Case
 from mergelaw.costs.row import Row
 from mergelaw.costs.sweep import SweepMethod, SweepSize
@@ -15,25 +16,36 @@ def full_rows(case: Case) -> list[Row]:
     job does nothing.
     """
     study = case.study
-    rows: list[Row] = []
-    for size in study.size_names:
-        at = SweepSize(case, size)
-        if study.scales is not None:
-            rows.append(_row(at, "scales", scale_series(study)))
-            rows.append(_row(at, "best_scales", tuple(_at_best_scales(case))))
-        if study.orders is not None:
-            rows.append(_row(at, "orders", order_series(study)))
-    return rows
+    rules = ["scales", "best_scales"] if study.scales is not None else []
+    rules += ["orders"] if study.orders is not None else []
+    sizes = [SweepSize(case, size) for size in study.size_names]
+    return [full_row(at, rule) for at in sizes for rule in rules]
 
 
-def _at_best_scales(case: Case) -> Iterator[Series]:
+SERIES: Mapping[str, Callable[[Study], Sequence[Series]]] = {
+    "scales": scale_series,
+    "best_scales": lambda study: list(_at_best_scales(study)),
+    "orders": order_series,
+}
+"""The merges of each of these rules."""
+
+
+def _at_best_scales(study: Study) -> Iterator[Series]:
     """Yield the same subsets once more for every method; the scale does not change the cost."""
-    merges = [subset for found in scale_subsets(case.study).values() for subset in found]
-    for entry in scaled_methods(case.study):
-        yield Series(entry, tuple(merges), 0, case.study.accumulate)
+    merges = [subset for found in scale_subsets(study).values() for subset in found]
+    for entry in scaled_methods(study):
+        yield Series(entry, tuple(merges), 0, study.accumulate)
 
 
-def _row(at: SweepSize, rule: str, series: Sequence[Series]) -> Row:
+def full_row(at: SweepSize, rule: str) -> Row:
+    """Return the one job of a rule of `SERIES` at a size.
+
+    Raises
+    ------
+    ConfigError
+        If the config does not ask for these merges.
+    """
+    series = SERIES[rule](at.case.study)
     sweeps = [(SweepMethod(at, part.method), part.merges) for part in series]
     ks = [(sweep, subset.k) for sweep, merges in sweeps for subset in merges]
     experts = {name for part in series for subset in part.merges for name in subset.experts}
@@ -53,4 +65,5 @@ def _row(at: SweepSize, rule: str, series: Sequence[Series]) -> Row:
         n_merges=sum(k > 0 for _, k in ks),
         flops=len(ks) * at.flops,
         holding=at.holding,
+        staged_bytes=(1 + len(experts)) * at.checkpoint_bytes,
     )

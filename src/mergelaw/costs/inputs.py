@@ -9,13 +9,21 @@ from mergelaw.costs.devices import Device
 from mergelaw.costs.shapes import ModelShape
 from mergelaw.errors import ConfigError, listing
 from mergelaw.provenance import fingerprint
-from mergelaw.tables import SHARDS, read_provenance, read_table
 
 HOST_BYTES_PER_GPU = 256_000_000_000
 """ASSUME a host has this memory for each GPU, as a DGX H100 does: 2 TB for eight."""
 
 GPU_HOST_BANDWIDTH = 50e9
 """ASSUME the cores of one GPU's job move this many bytes of the host's memory a second."""
+
+DISK_BANDWIDTH_GB = 2.0
+"""ASSUME checkpoints are read and written at this rate, in GB/s."""
+
+UTILISATION = 0.4
+"""ASSUME scoring in transformers reaches this share of a device's peak: a cautious guess."""
+
+JOB_MINUTES = 40.0
+"""Length of the sweep's jobs that chunk sizes are advised for, where none is asked for."""
 
 
 @dataclass(frozen=True)
@@ -110,6 +118,8 @@ def text_length(study: Study, contents: Path) -> TextLength:
     """
     if not contents.exists():
         return _text_limit(study, changed=False)
+    from mergelaw.tables import SHARDS, read_provenance, read_table  # polars: 0.1 s for each job
+
     rows = read_table(contents, SHARDS).to_dicts()
     if read_provenance(contents).get("slice") != fingerprint(study, "data", "shards"):
         return _text_limit(study, changed=True)

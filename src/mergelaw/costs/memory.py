@@ -1,7 +1,7 @@
 """Memory of a sweep's job: three ways of holding the pool, and what this process may still use."""
 
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, MutableMapping
 from pathlib import Path
 from typing import Literal
 
@@ -10,6 +10,9 @@ Holding = Literal["float32", "stored", "streamed"]
 
 HOLDINGS: tuple[Holding, ...] = ("float32", "stored", "streamed")
 """From the fastest to the thriftiest."""
+
+GRANT = "MERGELAW_SLURM_MEMORY"
+"""Environment variable: number of a Slurm job and the MiB that it has on a node, with ':'."""
 
 FIXED_BYTES = 600_000_000
 """A process with torch and transformers loaded and no model (measured: 0.5 to 0.6 GB resident)."""
@@ -76,6 +79,17 @@ def choose_holding(
     return "streamed"
 
 
+def tell_grant(environ: MutableMapping[str, str] = os.environ) -> None:
+    """Put what Slurm grants this job where processes below find it, as `GRANT`.
+
+    A job's own command runs in a step of it, whose environment Snakemake's plugin for steps clears
+    of most of Slurm's variables. The job's number stays, and tells a grant that was inherited from
+    another job: from that of the head, which submits jobs with its own environment.
+    """
+    if {"SLURM_JOB_ID", "SLURM_MEM_PER_NODE"} <= environ.keys():
+        environ[GRANT] = f"{environ['SLURM_JOB_ID']}:{environ['SLURM_MEM_PER_NODE']}"
+
+
 def available_bytes(root: Path = Path("/"), environ: Mapping[str, str] = os.environ) -> int:
     """Return the bytes of memory that this process may still use.
 
@@ -88,7 +102,8 @@ def available_bytes(root: Path = Path("/"), environ: Mapping[str, str] = os.envi
     root : Path
         Where `proc` and `sys` are.
     environ : mapping of str to str
-        The environment: Slurm's SLURM_MEM_PER_NODE, in MiB, where it is set.
+        The environment: Slurm's SLURM_MEM_PER_NODE, in MiB, where it is set, or what `tell_grant`
+        made of it.
     """
     told = [*_system(root), *_cgroup_rooms(root), *_slurm(root, environ)]
     return max(0, min(told)) if told else os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
@@ -103,7 +118,9 @@ def _system(root: Path) -> Iterator[int]:
 
 def _slurm(root: Path, environ: Mapping[str, str]) -> Iterator[int]:
     """Yield what Slurm grants, less what this process has; 0 grants the whole node."""
-    granted = environ.get("SLURM_MEM_PER_NODE", "")
+    job, _, told = environ.get(GRANT, "").partition(":")
+    told = told if job and job == environ.get("SLURM_JOB_ID") else ""
+    granted = environ.get("SLURM_MEM_PER_NODE", told)
     if granted.isdecimal() and int(granted):
         yield int(granted) * 2**20 - 1024 * _fields(root / "proc/self/status").get("VmRSS", 0)
 

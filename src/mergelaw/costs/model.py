@@ -18,8 +18,11 @@ ACTIVATIONS = 20
 """ASSUME a layer's forward pass holds this many vectors of the model's width for each token."""
 
 SPARSE_BYTES = 128
-"""What trimming or masking one entry of a task vector costs, in bytes moved (measured for TIES: 64M
-entries in 0.55 s on two cores that move 15 GB/s)."""
+"""What trimming one entry of a task vector costs, in bytes moved (measured for TIES: 64M entries in
+0.55 s on two cores that move 15 GB/s)."""
+
+MASK_BYTES = 24
+"""The same for dropping entries by chance (measured for DARE: 64M entries in 0.10 s there)."""
 
 TRAINING_BYTES = 16
 """Weights, gradients and AdamW's two moments of one parameter, all float32."""
@@ -100,9 +103,11 @@ def merge_bytes(k: int, n_params: int, read_bytes_per_param: float, dtype_bytes:
     return round(n_params * ((k + 1) * read_bytes_per_param + dtype_bytes))
 
 
-def sparsify_seconds(n_params: int, n_experts: int, bandwidth: float) -> float:
-    """Return the seconds of trimming or masking task vectors: `SPARSE_BYTES` an entry."""
-    return SPARSE_BYTES * n_params * n_experts / bandwidth
+def sparsify_seconds(
+    n_params: int, n_experts: int, bandwidth: float, per_entry: int = SPARSE_BYTES
+) -> float:
+    """Return the seconds of trimming or masking task vectors: `per_entry` bytes an entry."""
+    return per_entry * n_params * n_experts / bandwidth
 
 
 def working_bytes(shape: ModelShape, batch_tokens: int, dtype: str) -> int:
@@ -128,5 +133,14 @@ def devices_needed(split_bytes: int, other_bytes: int, device: Device) -> int | 
     """
     if device.memory_bytes is None:
         return 1
-    room = USABLE * device.memory_bytes - CONTEXT_BYTES - other_bytes
+    room = room_for_weights(device.memory_bytes - CONTEXT_BYTES, other_bytes)
     return math.ceil(split_bytes / room) if room > 0 else None
+
+
+def room_for_weights(free_bytes: float, other_bytes: int) -> float:
+    """Return the bytes of a GPU that weights may take: `USABLE` of what is free, less the rest.
+
+    The same for a GPU that is planned with and for one that a job finds; below 0 where
+    `other_bytes` alone are too many.
+    """
+    return USABLE * free_bytes - other_bytes

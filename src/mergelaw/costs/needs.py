@@ -1,25 +1,218 @@
-"""What each job asks a scheduler for: memory, time, GPUs, local disk, from the study."""
+"""What each job asks a scheduler for: memory, time, GPUs, local disk, as `estimate` counts them."""
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
 from typing import Self
 
 from mergelaw.config import Study
+from mergelaw.costs.inputs import Case, TextLength, text_length
+from mergelaw.costs.job_rows import job_row
+from mergelaw.costs.machine_file import MachineFile, read_machine_file
+from mergelaw.costs.model import USABLE
+from mergelaw.costs.remarks import TRAINING
+from mergelaw.costs.row import Row
+from mergelaw.costs.size_models import size_model
+from mergelaw.costs.sweep import SweepSize
+from mergelaw.errors import ConfigError, listing
 from mergelaw.paths import StudyPaths
 
 RESOURCES = ("mem_mb", "runtime", "gpu", "disk_mb")
 
+BESIDE_BYTES = 500_000_000
+"""Two Snakemakes that run in a job beside it: 170 MB each (measured), and a larger study's."""
 
+DRIVER_BYTES = 2_000_000_000
+"""ASSUME a process that uses a GPU has so much more on the host: its driver and libraries."""
+
+STEP_MB = 100
+"""Memory is asked for in such steps."""
+
+MEMORY_GROWTH = 1.5
+"""How much more memory each attempt asks for: a job that ran out has had too little."""
+
+START_MINUTES = 5.0
+"""Before the work: Snakemake twice, imports from a shared disk, a GPU that wakes."""
+
+TIME_MARGIN = 1.5
+"""How much longer than estimated a job may take: it shares disks and buses with others."""
+
+STEP_MINUTES, LEAST_MINUTES = 5, 10
+"""Time is asked for in such steps, and at least so much."""
+
+LEAST_DISK_MB = 1000
+"""Local disk of a job that keeps nothing there."""
+
+MERGING_CORES = 4
+"""Cores of a job without a GPU on a machine with GPUs: one thread reads, the others merge."""
+
+
+@dataclass(frozen=True)
 class Needs:
-    """Needs of a study's jobs on one machine."""
+    """Needs of a study's jobs on one machine.
+
+    Attributes
+    ----------
+    study : Study
+        The study.
+    paths : StudyPaths
+        Its tree: prepared text is counted where it is there.
+    node : MachineFile
+        One node.
+    origin : str
+        The machine's file, for messages.
+    """
+
+    study: Study
+    paths: StudyPaths
+    node: MachineFile
+    origin: str
+    _sizes: dict[str, SweepSize] = field(default_factory=dict, repr=False, compare=False)
+    _rows: dict[tuple[str, ...], Row] = field(default_factory=dict, repr=False, compare=False)
 
     @classmethod
     def of_file(
         cls, study: Study, paths: StudyPaths, machine: str | None, project: str
     ) -> Self | None:
-        """Return the needs on the machine of a file, relative to here or to the project."""
-        return cls() if machine else None
+        """Return the needs on the machine of a file, relative to here or to the project.
 
-    def of(self, rule: str, targets: Mapping[str, str], attempt: int) -> dict[str, int]:
-        """Return what a job asks for, by resource and `threads`."""
-        gpu = int(rule not in ("cell", "task_vectors"))
-        return {"mem_mb": 2000 * attempt, "runtime": 30, "gpu": gpu, "disk_mb": 1000, "threads": 1}
+        None without a machine.
+
+        Raises
+        ------
+        ConfigError
+            If the file is missing or has problems; all are listed.
+        """
+        if not machine:
+            return None
+        here = Path(machine).expanduser()
+        path = here if here.exists() else Path(project) / here
+        return cls(study, paths, read_machine_file(path), str(path))
+
+    def of(self, rule: str, targets: Mapping[str, str], attempt: int = 1) -> dict[str, int]:
+        """Return what a job asks for, by resource and `threads`.
+
+        Parameters
+        ----------
+        rule : str
+            A rule that reads models.
+        targets : mapping of str to str
+            Its wildcards, `size` among them.
+        attempt : int
+            Which submission this is; later ones ask for more, up to what the node has.
+
+        Returns
+        -------
+        dict of str to int
+            `mem_mb` and `disk_mb` in MB, `runtime` in minutes.
+
+        Raises
+        ------
+        ConfigError
+            If no node of the machine can run it, or the size's parameters are not known.
+        """
+        row = self._row(rule, targets)
+        on_gpu = self.node.kind.is_gpu and row.devices_per_job > 0
+        gpu = row.devices_per_job if on_gpu else 0
+        return {
+            "mem_mb": self._memory(row, gpu, attempt),
+            "runtime": self._minutes(row, attempt),
+            "gpu": gpu,
+            "disk_mb": self._disk(row),
+            "threads": (self.node.cpus_per_gpu or 1) * gpu
+            or self.node.cpus_per_job
+            or MERGING_CORES,
+        }
+
+    @cached_property
+    def _text(self) -> TextLength:
+        return text_length(self.study, self.paths.shard_contents)
+
+    def _size(self, name: str) -> SweepSize:
+        """Return a size; only its own checkpoint's headers are read."""
+        if name not in self._sizes:
+            model = size_model(self.study, self.paths, name, [])
+            case = Case(self.study, self.node.machine(), self._text, {name: model})
+            self._sizes[name] = SweepSize(case, name)
+        return self._sizes[name]
+
+    def _row(self, rule: str, targets: Mapping[str, str]) -> Row:
+        key = (rule, *targets.values())
+        if key not in self._rows:
+            row = job_row(self._size(targets["size"]), rule, targets)
+            if any(self._problems(row)):
+                found = list(self._problems_of_sizes(rule, targets))
+                raise ConfigError(listing(f"{self.origin}: cannot run jobs of rule {rule}", found))
+            self._rows[key] = row
+        return self._rows[key]
+
+    def _problems_of_sizes(self, rule: str, targets: Mapping[str, str]) -> Iterator[str]:
+        """Yield why no node can run such a job, size by size: not only of the one asked for."""
+        for size in self.study.sizes:
+            given = (
+                size.base is not None if rule == "base" else targets.get("expert") in size.experts
+            )
+            if rule not in TRAINING or not given:
+                row = job_row(self._size(size.name), rule, {**targets, "chunk": "0"})
+                yield from (f"size {size.name}: {problem}" for problem in self._problems(row))
+
+    def _memory(self, row: Row, gpu: int, attempt: int) -> int:
+        """Return MB: (the estimate + what runs beside) / `USABLE`, as a job plans with that share.
+
+        At most the node's, in MiB, by which Slurm takes the number.
+        """
+        planned = row.host_bytes + BESIDE_BYTES + DRIVER_BYTES * (gpu > 0)
+        asked = planned / USABLE * MEMORY_GROWTH ** (attempt - 1) / 1e6
+        return min(STEP_MB * math.ceil(asked / STEP_MB), int(self._node_bytes / 2**20))
+
+    def _minutes(self, row: Row, attempt: int) -> int:
+        """Return minutes: the start and the estimate with its margin; at most the partition's."""
+        planned = START_MINUTES + TIME_MARGIN * row.longest_job_seconds / 60
+        asked = max(LEAST_MINUTES, STEP_MINUTES * math.ceil(planned / STEP_MINUTES)) * attempt
+        return asked if self._most_minutes is None else min(asked, self._most_minutes)
+
+    def _disk(self, row: Row) -> int:
+        """Return MB of the node's own disk: copies of the checkpoints, where the node keeps any."""
+        kept = row.staged_bytes if self.node.cache else 0
+        return max(LEAST_DISK_MB, math.ceil(kept / 1e6))
+
+    @property
+    def _node_bytes(self) -> float:
+        return self.node.node_memory_gb * 1e9
+
+    @property
+    def _most_minutes(self) -> int | None:
+        hours = self.node.longest_hours
+        return None if hours is None else max(1, int(60 * hours))
+
+    def _problems(self, row: Row) -> Iterator[str]:
+        """Yield why no node can run a job."""
+        kind, n_gpus = self.node.kind, self.node.gpus_per_node or 0
+        trains = row.rule in TRAINING
+        finished = f"name a finished checkpoint under {TRAINING[row.rule]}" if trains else ""
+        if trains and row.devices_per_job > 1:
+            yield (
+                f"it needs the memory of {row.devices_per_job} {kind.name}, and training is one "
+                f"process on one: {finished}, or lower training's batch_rows or max_length"
+            )
+        elif kind.is_gpu and row.devices_per_job > n_gpus:
+            yield (
+                f"it needs {row.devices_per_job} {kind.name} at once, and a node has {n_gpus} "
+                "(gpus_per_node): take nodes with more or larger GPUs, dtype: bfloat16, or a lower "
+                "evaluation.batch_tokens"
+            )
+        if row.host_bytes > self._node_bytes:
+            yield (
+                f"it needs {row.host_bytes / 1e9:,.1f} GB of memory at the least, and a node has "
+                f"{self.node.node_memory_gb:g} GB (node_memory_gb): take larger nodes"
+                + (f", or {finished}" if trains else "")
+            )
+        minutes = row.longest_job_seconds / 60
+        if trains and self._most_minutes is not None and minutes > self._most_minutes:
+            yield (
+                f"it takes {minutes / 60:,.1f} hours and cannot go on after a kill, and the "
+                f"partition grants {self.node.longest_hours:g} (longest_hours): lower training's "
+                f"steps, or {finished}"
+            )

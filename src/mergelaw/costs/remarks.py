@@ -142,7 +142,7 @@ def _model_words(model: SizeModel) -> str:
 def _gpu_words() -> Iterator[str]:
     yield (
         "a model is split over GPUs by layers where weights, logits and activations take more than "
-        "0.9 of one's memory: then one of them computes at a time; a job itself asks only whether "
-        "its weights fit 0.85 of what is free"
+        "0.9 of one's memory: then one of them computes at a time; a job counts the same, on what "
+        "it finds free"
     )
     yield "the next merge is made while one is scored: a merge takes the longer of the two"

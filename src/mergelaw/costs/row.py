@@ -33,6 +33,9 @@ class Row:
         FLOPs of all jobs' models.
     holding : str
         How base and experts are held.
+    staged_bytes : int
+        Bytes of the base and of the experts that occur in one job of the sweep, each once: what a
+        node's own disk holds of them.
     measured : bool
         Whether the seconds of merges were measured; else all are the model's.
     """
@@ -52,6 +55,7 @@ class Row:
     seconds_per_merge: float | None = None
     flops: float = 0.0
     holding: str = ""
+    staged_bytes: int = 0
     measured: bool = False
 
     @property

@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from functools import cached_property
 from itertools import accumulate
 
-from mergelaw.config.methods import Method
+from mergelaw.config.methods import Dropped, Method
 from mergelaw.costs.inputs import Case, Measured
 from mergelaw.costs.memory import Holding, choose_holding, holding_bytes, other_bytes
 from mergelaw.costs.model import (
     DTYPE_BYTES,
+    MASK_BYTES,
+    SPARSE_BYTES,
     USABLE,
     devices_needed,
     forward_flops,
@@ -140,11 +142,19 @@ class SweepSize:
         seconds = moved / machine.merge_bandwidth
         if self.holding == "streamed":
             seconds = max(seconds, (k + 1) * self.checkpoint_bytes / machine.disk_bandwidth)
-        if self.holding != "float32" and is_sparse(method):
-            seconds += sparsify_seconds(self.n_params, k, machine.merge_bandwidth)
+        if self.holding != "float32":
+            seconds += self.sparsify_seconds(method, k)
         if machine.device.link_bandwidth:
             seconds += self.live_bytes / machine.device.link_bandwidth
         return seconds
+
+    def sparsify_seconds(self, method: Method, n_experts: int) -> float:
+        """Return the seconds of trimming or masking the task vectors of experts once."""
+        if not is_sparse(method):
+            return 0.0
+        per_entry = MASK_BYTES if isinstance(method.parameters, Dropped) else SPARSE_BYTES
+        bandwidth = self.case.machine.merge_bandwidth
+        return sparsify_seconds(self.n_params, n_experts, bandwidth, per_entry)
 
 
 @dataclass(frozen=True)
@@ -180,9 +190,8 @@ class SweepMethod:
         at, machine = self.at, self.at.case.machine
         models = 1 if at.holding == "streamed" else n_experts + 1
         seconds = START_SECONDS + models * at.checkpoint_bytes / machine.disk_bandwidth
-        if at.holding == "float32" and is_sparse(self.method) and not self.measured:
-            once = sparsify_seconds(at.n_params, n_experts, machine.merge_bandwidth)
-            seconds += self.n_mask_seeds * once
+        if at.holding == "float32" and not self.measured:
+            seconds += self.n_mask_seeds * at.sparsify_seconds(self.method, n_experts)
         return seconds
 
     def job_seconds(self, chunk: Sequence[Subset]) -> float:

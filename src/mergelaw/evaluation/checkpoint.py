@@ -185,7 +185,7 @@ def open_checkpoint(folder: Path, text: EvalText, dtype: str) -> Any:
     DataError
         If the text was prepared with another tokenizer.
     """
-    model = load_model(folder, getattr(torch, dtype), devices_for(folder, dtype))
+    model = load_model(folder, getattr(torch, dtype), devices_for(folder, dtype, text.batch_tokens))
     check_vocabulary(text, [folder], model)
     return model
 

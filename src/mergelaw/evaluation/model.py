@@ -9,8 +9,10 @@ from safetensors import SafetensorError
 from transformers import AutoConfig, AutoModelForCausalLM
 from transformers.utils.logging import disable_progress_bar
 
+from mergelaw.costs.model import working_bytes
+from mergelaw.costs.shapes import shape_of_config
 from mergelaw.errors import CheckpointError, listing
-from mergelaw.evaluation.devices import DeviceMap, visible_devices
+from mergelaw.evaluation.devices import DeviceMap, sees_gpus, visible_devices
 from mergelaw.evaluation.probe import check_scoring
 
 disable_progress_bar()  # mergelaw shows its own
@@ -71,15 +73,21 @@ def load_model(folder: Path, dtype: torch.dtype, device_map: DeviceMap | None = 
     return model
 
 
-def devices_for(folder: Path, dtype: str) -> DeviceMap | None:
+def devices_for(folder: Path, dtype: str, batch_tokens: int) -> DeviceMap | None:
     """Return the placement of a checkpoint on what this process sees; reads no weights.
+
+    Parameters
+    ----------
+    batch_tokens : int
+        Padded tokens of the largest forward pass.
 
     Raises
     ------
     CheckpointError
-        If there are GPUs and they are too small, or the folder holds no config of a model.
+        If there are GPUs and they are too small or cannot be used, or the folder holds no config
+        of a model.
     """
-    if not torch.cuda.is_available():
+    if not sees_gpus():
         return None
     try:
         config = AutoConfig.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
@@ -89,7 +97,9 @@ def devices_for(folder: Path, dtype: str) -> DeviceMap | None:
         raise CheckpointError(
             f"{folder}: cannot be loaded as a causal language model ({error})"
         ) from error
-    return visible_devices(n_params(model)[0] * getattr(torch, dtype).itemsize)
+    n = n_params(model)[0]
+    working = working_bytes(shape_of_config(n, config.to_dict()), batch_tokens, dtype)
+    return visible_devices(n * getattr(torch, dtype).itemsize, working)
 
 
 def n_params(model: Any) -> tuple[int, int]:

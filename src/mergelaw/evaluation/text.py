@@ -30,6 +30,11 @@ class EvalText:
         items = [item for shard in shards for item in shard.items]
         return cls(tuple(shards), make_batches(items, batch_tokens), len(items))
 
+    @property
+    def batch_tokens(self) -> int:
+        """Padded tokens of the largest batch."""
+        return max((batch.input_ids.numel() for batch in self.batches), default=0)
+
     def by_domain(
         self, nll: NDArray[np.float64]
     ) -> Iterator[tuple[EvalShard, NDArray[np.float64]]]:

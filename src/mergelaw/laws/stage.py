@@ -1,4 +1,4 @@
-"""The laws stage: three commands that read tables, call the library and write tables."""
+"""The laws stage: its commands read tables, call the library and write tables."""
 
 import hashlib
 from collections.abc import Mapping
@@ -16,6 +16,7 @@ from mergelaw.laws.inputs import Inputs
 from mergelaw.laws.point_noise import sources
 from mergelaw.laws.registry import ANALYSES, analysis_paths
 from mergelaw.laws.rows import prepare
+from mergelaw.parts import part_of
 from mergelaw.paths import StudyPaths
 from mergelaw.provenance import provenance
 from mergelaw.tables import LOSSES, read_table, write_table
@@ -33,6 +34,28 @@ def write_curves(study: Study, paths: StudyPaths) -> Path:
     origin = _origin(study, "curves", paths.losses)
     _write(paths, schemas.CURVES, curves(rows, study), origin)
     return _write(paths, schemas.SPECIALISTS, specialists(rows, study), origin)
+
+
+def write_part_curves(study: Study, paths: StudyPaths, part: str) -> Path:
+    """Write the curves of a part of the study: those rows of curves.parquet, from its losses alone.
+
+    Parameters
+    ----------
+    part : str
+        `{size}`, or `{size}/{method}`.
+
+    Raises
+    ------
+    ConfigError
+        If the study has no such part.
+    TableError
+        If the part's table of losses is missing, broken, incomplete or not the study's.
+    """
+    alone, losses, path = part_of(study, part), paths.part_losses(part), paths.part_curves(part)
+    frame = curves(prepare(read_table(losses, LOSSES), alone), alone)
+    origin = _origin(study, "part_curves", losses, part=part)
+    write_table(path, frame, schemas.CURVES.schema, schemas.CURVES.key, origin)
+    return path
 
 
 def write_fits(study: Study, paths: StudyPaths) -> Path:

@@ -129,11 +129,15 @@ def _checked(recipe: MergeRecipe, out: Path) -> Preflight:
 
 
 def file_states(checked: Preflight) -> list[list[int]]:
-    """Return what changes when an input's file is changed: unfinished work then begins anew."""
+    """Return what changes when an input's file is changed: unfinished work then begins anew.
+
+    The length and the time of change of each, in whole seconds: some shared file systems tell finer
+    ones to the node alone that made the change.
+    """
     models = (checked.base, *(model for _, model in sorted(checked.experts.items())))
     paths = [path for model in models for path in sorted({e.path for e in entries(model)})]
     stats = [path.stat() for path in paths]
-    return [[stat.st_dev, stat.st_ino, stat.st_size, stat.st_mtime_ns] for stat in stats]
+    return [[stat.st_size, stat.st_mtime_ns // 10**9] for stat in stats]
 
 
 def _alike(inputs: Mapping[str, str], stand_in: str | None) -> list[str]:

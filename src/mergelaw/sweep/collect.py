@@ -1,6 +1,7 @@
-"""All chunks of a study as one table, checked to hold every cell once; loads no model."""
+"""Chunks of a study, or of a part of it, as one table, checked to hold every cell once."""
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 
 import polars as pl
@@ -8,20 +9,36 @@ import polars as pl
 from mergelaw.config import Study
 from mergelaw.design import chunks, subsets
 from mergelaw.errors import TableError, listing
+from mergelaw.parts import part_of
 from mergelaw.paths import StudyPaths
 from mergelaw.provenance import fingerprint, provenance
 from mergelaw.tables import LOSSES, LOSSES_KEY, read_provenance, read_table, write_table
 
 
-def collect(study: Study, paths: StudyPaths) -> Path:
+def collect(study: Study, paths: StudyPaths, part: str | None = None) -> Path:
     """Join all chunks into one table and check that it holds every cell once and nothing else.
+
+    Parameters
+    ----------
+    part : str, optional
+        A part of the study, `{size}` or `{size}/{method}`: a table of its chunks alone.
 
     Raises
     ------
+    ConfigError
+        If the study has no such part.
     TableError
         If a (size, method) lacks rows, or has rows that the design does not, a chunk was made
         under another config, or sizes do not rise; all are listed.
     """
+    if part is None:
+        return _collect(study, paths, paths.losses, provenance(study, "sweep", "losses"))
+    origin = provenance(study, "sweep", "part", part=part)
+    return _collect(part_of(study, part), paths, paths.part_losses(part), origin)
+
+
+def _collect(study: Study, paths: StudyPaths, target: Path, origin: Mapping[str, str]) -> Path:
+    """Write the table of all chunks of a study."""
     frames, problems = [], []
     for size, method in itertools.product(study.size_names, study.method_labels):
         parts = [
@@ -33,10 +50,9 @@ def collect(study: Study, paths: StudyPaths) -> Path:
         problems += _differences(frames[-1], _expected(study, size, method), f"{size}, {method}")
     problems = problems or _not_rising(pl.concat(frames))
     if problems:
-        raise TableError(listing(f"{paths.losses}", problems))
-    origin = provenance(study, "sweep", "losses")
-    write_table(paths.losses, pl.concat(frames), LOSSES, LOSSES_KEY, origin)
-    return paths.losses
+        raise TableError(listing(f"{target}", problems))
+    write_table(target, pl.concat(frames), LOSSES, LOSSES_KEY, origin)
+    return target
 
 
 def _stale(study: Study, paths: StudyPaths, size: str, method: str) -> list[str]:

@@ -35,6 +35,7 @@ from mergelaw.merging.disk_pool import pool_of
 from mergelaw.merging.in_memory import Merger, RunningMerger, hold
 from mergelaw.merging.methods import Recipe
 from mergelaw.preflight.report import Preflight, preflight
+from mergelaw.sweep.copies import Copies, node_copies
 from mergelaw.sweep.live import LiveModel
 
 
@@ -49,13 +50,15 @@ class Engine:
     study : Study
         Its types, arithmetic and `sweep` decide the weights.
     checked : Preflight
-        Base and experts, without problems.
+        Base and experts, without problems, where they lie.
     reader : BlockReader
         Reads their files.
     holding : Holding, optional
         How base and experts are held; chosen from the free memory without it.
     device_map : DeviceMap, optional
         Where the model is placed; the processor without it.
+    copies : Copies, optional
+        The same models as they are read; without it, where they lie.
 
     Attributes
     ----------
@@ -72,17 +75,20 @@ class Engine:
         reader: BlockReader,
         holding: Holding | None = None,
         device_map: DeviceMap | None = None,
+        copies: Copies | None = None,
     ) -> None:
         self.checked = checked
+        self._copies = copies or Copies(checked)
+        near = self._copies.checked
         self.holding = holding or holding_of(study, checked, on_gpu=device_map is not None)
         self._accumulate = study.accumulate
         self._incremental = study.sweep.incremental
-        self._pool = pool_of(checked, reader, held=self.holding == "stored")
+        self._pool = pool_of(near, reader, held=self.holding == "stored")
         self._merger: Merger | None = None
         self._room = Room()
         self._seconds = dict.fromkeys(("prepare_seconds", "merge_seconds", "score_seconds"), 0.0)
         dtype = getattr(torch, study.dtype)
-        self.live = LiveModel(checked.base.folder, self._pool.segments, dtype, device_map)
+        self.live = LiveModel(near.base.folder, self._pool.segments, dtype, device_map)
 
     @classmethod
     @contextmanager
@@ -100,10 +106,11 @@ class Engine:
         checked.raise_problems()
         for note in checked.notes:
             print(f"note: {note}", file=sys.stderr)
-        devices = visible_devices(n_entries(checked) * getattr(torch, study.dtype).itemsize)
-        with BlockReader() as reader:
-            verify_copies(checked, reader)
-            yield cls(study, checked, reader, holding, devices)
+        n_bytes = n_entries(checked) * getattr(torch, study.dtype).itemsize
+        devices = visible_devices(n_bytes, forward_bytes(study, checked))
+        with node_copies(checked) as copies, BlockReader() as reader:
+            verify_copies(copies.checked, reader)
+            yield cls(study, checked, reader, holding, devices, copies)
 
     @property
     def model(self) -> Any:
@@ -117,14 +124,20 @@ class Engine:
 
     @property
     def identity(self) -> list[object]:
-        """What changes when a checkpoint does, or the machine, which rounds otherwise."""
-        weights = [weights_digest(model) for model in self.checked.experts.values()]
+        """What changes when a checkpoint does, or the device or the threads, which round otherwise.
+
+        It is the same on every node, and whether or not copies are read.
+        """
+        near = self._copies.checked
+        weights = [weights_digest(model) for model in (near.base, *near.experts.values())]
         devices = [device_names(self.model), torch.get_num_threads()]
-        return [weights_digest(self.checked.base), weights, file_states(self.checked), devices]
+        return [weights, file_states(self.checked), devices]
 
     def costs(self) -> dict[str, Any]:
         """Return what a cost.json tells of the engine."""
-        return {"holding": self.holding, "device": device_names(self.model), **self._seconds}
+        facts = {"holding": self.holding, "device": device_names(self.model), **self._seconds}
+        staging = round(self._copies.staging_seconds, 3)
+        return facts | {"staged_bytes": self._copies.staged_bytes, "staging_seconds": staging}
 
     def use(
         self, steps: Recipe, before: Iterable[Subset] = (), accumulate: str | None = None
@@ -193,13 +206,11 @@ def holding_of(study: Study, checked: Preflight, on_gpu: bool = False) -> Holdin
     n = n_entries(checked)
     entries = [checked.base.entries[name] for name in checked.tensors]
     stored = sum(entry.n * TORCH_DTYPE[entry.dtype].itemsize for entry in entries)
-    shape = shape_of_config(n, read_json(checked.base.folder / "config.json"))
-    working = working_bytes(shape, study.evaluation.batch_tokens, study.dtype)
     beside = other_bytes(
         n,
         getattr(torch, study.dtype).itemsize,
         incremental=study.sweep.incremental,
-        working_bytes=0 if on_gpu else working,
+        working_bytes=0 if on_gpu else forward_bytes(study, checked),
     )
     return choose_holding(
         n,
@@ -208,6 +219,12 @@ def holding_of(study: Study, checked: Preflight, on_gpu: bool = False) -> Holdin
         other_bytes=beside - FIXED_BYTES,  # this process has taken that already
         available_bytes=int(USABLE * available_bytes()),
     )
+
+
+def forward_bytes(study: Study, checked: Preflight) -> int:
+    """Return the memory of a forward pass beside the weights, as `estimate` counts it."""
+    shape = shape_of_config(n_entries(checked), read_json(checked.base.folder / "config.json"))
+    return working_bytes(shape, study.evaluation.batch_tokens, study.dtype)
 
 
 def n_entries(checked: Preflight) -> int:

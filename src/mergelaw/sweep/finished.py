@@ -2,14 +2,17 @@
 
 import contextlib
 import os
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from mergelaw.records import append, good_lines, record_line
+from mergelaw.sweep.owner import Owner
 
 FORMAT = "mergelaw sweep progress 1"
+SYNC_SECONDS = 5.0
 
 Key = tuple[int, str]
 """Number of the series in the job, and name of the merge: its experts in the order of summation."""
@@ -21,8 +24,8 @@ ItemSums = Sequence[Sequence[float]]
 class Finished:
     """The item sums of scored merges, in a file that only grows.
 
-    Every merge is written when it is scored: a killed job loses the one in work. A system that
-    crashes may lose those of its last seconds too.
+    Every merge is written when it is scored: a killed job loses the one in work. A node that
+    crashes may lose those of its last `SYNC_SECONDS` too.
 
     Parameters
     ----------
@@ -31,6 +34,8 @@ class Finished:
         identity is begun anew.
     identity : str
         Digest of all that decides the sums.
+    owner : Owner, optional
+        The right to write the file, made sure of before every change.
 
     Attributes
     ----------
@@ -38,8 +43,9 @@ class Finished:
         Those of earlier runs and of this one.
     """
 
-    def __init__(self, path: Path, identity: str) -> None:
-        self._path = path
+    def __init__(self, path: Path, identity: str, owner: Owner | None = None) -> None:
+        self._path, self._owner = path, owner
+        self._make_sure()
         self.sums, length = _read(path, identity)
         if length == 0 and path.is_file():
             print(f"{path}: is of other weights, text, settings or versions; begun anew")
@@ -48,22 +54,34 @@ class Finished:
         os.ftruncate(self._descriptor, length)  # a torn line would spoil the one after it
         if length == 0:
             append(self._descriptor, record_line({"format": FORMAT, "identity": identity}))
+        self._synced = time.monotonic()
 
     def add(self, key: Key, sums: ItemSums) -> None:
         """Keep the sums of a merge.
 
         Raises
         ------
+        BusyError
+            If another process has taken the job over.
         OSError
             If they cannot be written.
         ValueError
             If one is not finite.
         """
+        self._make_sure()
         append(self._descriptor, record_line([*key, sums]))
+        if time.monotonic() - self._synced >= SYNC_SECONDS:
+            os.fsync(self._descriptor)
+            self._synced = time.monotonic()
         self.sums[key] = sums
+
+    def _make_sure(self) -> None:
+        if self._owner is not None:
+            self._owner.check()
 
     def remove(self) -> None:
         """Remove the file: its content lies in the job's table."""
+        self._make_sure()
         with contextlib.suppress(FileNotFoundError):
             self._path.unlink()
 

@@ -20,6 +20,7 @@ from mergelaw.progress import progress
 from mergelaw.provenance import digest, versions
 from mergelaw.sweep.engine import Engine, arithmetic
 from mergelaw.sweep.finished import Finished
+from mergelaw.sweep.owner import Owner
 from mergelaw.tables import LOSSES, LOSSES_KEY, Schema, write_table
 from mergelaw.variants import Series
 
@@ -34,7 +35,7 @@ class Job(NamedTuple):
     series : sequence of Series
         The merges.
     table : Path
-        The output; cost.json and progress lie beside it.
+        The output; cost.json, progress and the owner's record lie beside it.
     origin : mapping of str to str
         The table's provenance, without the text.
     facts : mapping of str to value
@@ -57,10 +58,12 @@ class Job(NamedTuple):
 def run_job(study: Study, paths: StudyPaths, job: Job) -> Path:
     """Merge and score all series of a job, and write its table: a row per merge and domain.
 
-    A job that was killed goes on from the merges that it had scored.
+    A job that was killed goes on from the merges that it had scored, on this node or another.
 
     Raises
     ------
+    BusyError
+        If another process does the job now.
     CheckpointError
         If experts do not match the base, or a loss is not finite.
     DataError
@@ -74,12 +77,13 @@ def run_job(study: Study, paths: StudyPaths, job: Job) -> Path:
     facts = {"stage": "sweep", **job.facts, "slice": job.origin["slice"]}
     text = EvalText.of(read_shards(study, paths), study.evaluation.batch_tokens)
     with (
+        Owner(job.table.with_suffix(".owner")) as owner,
         cost_report(job.table.with_suffix(".cost.json"), **facts) as cost,
         Engine.open(study, base, experts) as engine,
     ):
         check_vocabulary(text, engine.folders, engine.model)
         identity = digest([job.origin["slice"], *_inputs(engine, text), *map(_merges, job.series)])
-        with Finished(job.table.with_suffix(".progress"), identity) as finished:
+        with Finished(job.table.with_suffix(".progress"), identity, owner) as finished:
             cost["n_resumed"] = len(finished.sums)
             for number, series in enumerate(job.series):
                 _score(study, number, series, engine, text, finished)
@@ -88,6 +92,7 @@ def run_job(study: Study, paths: StudyPaths, job: Job) -> Path:
             origin = dict(job.origin) | {"text": shards_digest(text.shards)}
             for series in job.series:
                 origin |= arithmetic(study, recipe(series.method, ""))
+            owner.check()
             write_table(job.table, frame, job.schema, job.key, origin)
             finished.remove()
             cost |= engine.costs() | {"n_tokens": n_tokens(text)}

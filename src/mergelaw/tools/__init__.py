@@ -7,6 +7,7 @@ from mergelaw.tools.estimating import estimate
 from mergelaw.tools.evaluating import evaluate
 from mergelaw.tools.fitting import fit
 from mergelaw.tools.merging import check, export_recipe, merge
+from mergelaw.tools.status import status
 
 
 def add_tools(app: typer.Typer) -> None:
@@ -19,5 +20,6 @@ def add_tools(app: typer.Typer) -> None:
         "estimate": estimate,
         "fit": fit,
         "downstream": downstream,
+        "status": status,
     }.items():
         app.command(name)(command)  # type: ignore[type-var]

@@ -1,33 +1,25 @@
 """The command `mergelaw estimate`: looks models up where they are here, and prints the estimate."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
 from mergelaw.config import Study, read_study
-from mergelaw.config.models import Size
-from mergelaw.costs.devices import DEVICES, device_of
+from mergelaw.costs.devices import DEVICES
 from mergelaw.costs.estimate import Estimate
 from mergelaw.costs.inputs import (
-    GPU_HOST_BANDWIDTH,
-    HOST_BYTES_PER_GPU,
+    DISK_BANDWIDTH_GB,
+    JOB_MINUTES,
+    UTILISATION,
     Case,
     Machine,
-    SizeModel,
     text_length,
 )
+from mergelaw.costs.machine_file import read_machine_file, usual_machine
 from mergelaw.costs.measured import measured_jobs
-from mergelaw.costs.memory import available_bytes
-from mergelaw.costs.shapes import (
-    VOCABULARY,
-    assumed_shape,
-    shape_of_architecture,
-    shape_of_config,
-)
-from mergelaw.errors import CheckpointError, ConfigError, DataError, listing
+from mergelaw.costs.size_models import size_models
 from mergelaw.files import write_json
 from mergelaw.paths import StudyPaths
 from mergelaw.tools.options import Json
@@ -36,12 +28,22 @@ Config = Annotated[Path, typer.Option("--config", help="The study's YAML file.")
 JobMinutes = Annotated[
     float, typer.Option("--job-minutes", help="Longest job of the sweep that is wanted.")
 ]
+MachineYaml = Annotated[
+    Path | None,
+    typer.Option(
+        "--machine", help="A profile's machine.yaml; the options below win over what it says."
+    ),
+]
 DeviceName = Annotated[
-    str,
-    typer.Option("--device", help=f"What models run on: {', '.join(DEVICES)}."),
+    str | None,
+    typer.Option("--device", help=f"What models run on: {', '.join(DEVICES)}; cpu when absent."),
 ]
 Utilisation = Annotated[
-    float, typer.Option("--utilisation", help="Share of the device's peak FLOP/s that is reached.")
+    float | None,
+    typer.Option(
+        "--utilisation",
+        help=f"Share of the device's peak FLOP/s that is reached; {UTILISATION:g} when absent.",
+    ),
 ]
 Gpus = Annotated[
     int | None,
@@ -52,7 +54,11 @@ Bandwidth = Annotated[
     typer.Option("--bandwidth", help="GB/s of host memory in merging; the device's when absent."),
 ]
 DiskBandwidth = Annotated[
-    float, typer.Option("--disk-bandwidth", help="GB/s at which checkpoints are read and written.")
+    float | None,
+    typer.Option(
+        "--disk-bandwidth",
+        help=f"GB/s at which checkpoints are read and written; {DISK_BANDWIDTH_GB:g} when absent.",
+    ),
 ]
 HostMemory = Annotated[
     float | None,
@@ -67,12 +73,13 @@ Out = Annotated[Path | None, typer.Option("--out", help="Write the JSON to this 
 
 def estimate(
     config: Config,
-    job_minutes: JobMinutes = 40.0,
-    device: DeviceName = "cpu",
-    utilisation: Utilisation = 0.4,
+    job_minutes: JobMinutes = JOB_MINUTES,
+    machine: MachineYaml = None,
+    device: DeviceName = None,
+    utilisation: Utilisation = None,
     gpus: Gpus = None,
     bandwidth: Bandwidth = None,
-    disk_bandwidth: DiskBandwidth = 2.0,
+    disk_bandwidth: DiskBandwidth = None,
     host_memory: HostMemory = None,
     measured: AnyMeasured = False,
     as_json: Json = False,
@@ -81,20 +88,20 @@ def estimate(
     """Tell what a study costs, rule by rule, and the chunk sizes for jobs of a stated length."""
     from mergelaw.costs.words import table_text
 
-    study, chosen = read_study(config), device_of(device)
-    own_bandwidth = GPU_HOST_BANDWIDTH if chosen.is_gpu else chosen.memory_bandwidth
-    own_memory = HOST_BYTES_PER_GPU if chosen.is_gpu else available_bytes()
-    machine = Machine(
-        chosen,
-        utilisation,
-        60 * job_minutes,
-        own_memory if host_memory is None else host_memory * 1e9,
-        own_bandwidth if bandwidth is None else bandwidth * 1e9,
-        disk_bandwidth * 1e9,
-        gpus,
-        measured,
+    study = read_study(config)
+    node = usual_machine(device or "cpu") if machine is None else read_machine_file(machine)
+    options = {
+        "device": device,
+        "utilisation": utilisation,
+        "bandwidth_gb": bandwidth,
+        "disk_bandwidth_gb": disk_bandwidth,
+    }
+    node = node.model_copy(
+        update={key: value for key, value in options.items() if value is not None}
     )
-    found = Estimate(_case(study, machine))
+    host = {} if host_memory is None else {"host_bytes": host_memory * 1e9}
+    planned = node.machine(job_minutes, n_devices=gpus, any_device=measured, **host)
+    found = Estimate(_case(study, planned))
     if out is not None:
         write_json(out, found.facts())
     print(json.dumps(found.facts(), indent=2) if as_json else table_text(found), end="\n" * as_json)
@@ -119,142 +126,3 @@ def _case(study: Study, machine: Machine) -> Case:
         n_analyses=len(REPORT_ANALYSES),
         notes=(*notes, *left_out),
     )
-
-
-def size_models(study: Study, paths: StudyPaths) -> tuple[dict[str, SizeModel], list[str]]:
-    """Return the model of each size: its architecture's, its checkpoint's, or what `n_params` says.
-
-    Raises
-    ------
-    ConfigError
-        If the number of parameters of a size is not known, or `n_params` is not its checkpoint's;
-        all are listed.
-    """
-    models: dict[str, SizeModel] = {}
-    notes: list[str] = []
-    problems: list[str] = []
-    for index, size in enumerate(study.sizes):
-        try:
-            models[size.name] = _model(study, paths, size, f"sizes[{index}]", notes)
-        except ConfigError as error:
-            problems.append(str(error))
-    if problems:
-        raise ConfigError(listing("estimate", problems))
-    return models, notes
-
-
-def _model(study: Study, paths: StudyPaths, size: Size, key: str, notes: list[str]) -> SizeModel:
-    if size.architecture is not None:
-        vocabulary, origin = _vocabulary(study, paths)
-        shape = shape_of_architecture(size.architecture, vocabulary)
-        return SizeModel(shape, 4.0, f"`architecture` and {origin}")
-    folder = _folder(str(size.base))
-    counted = _counted(folder, size, key, notes) if folder else None
-    settings = _config_json(folder) if folder else {}
-    if counted is None and size.n_params is None:
-        raise ConfigError(f"{key}.n_params: is missing, and {_lack(str(size.base), folder)}")
-    if counted is None:
-        n_params = size.n_params or 0
-        shape = shape_of_config(n_params, settings) if settings else assumed_shape(n_params)
-        return SizeModel(shape, 2.0, f"`n_params`, stored in 2 bytes each{_and(settings)}")
-    n_params, per_param = counted
-    if size.n_params not in (None, n_params):
-        raise ConfigError(
-            f"{key}.n_params = {size.n_params}: the checkpoint {folder} has {n_params}; correct it "
-            "or leave it out"
-        )
-    return SizeModel(shape_of_config(n_params, settings), per_param, f"{folder}")
-
-
-def _and(settings: dict[str, Any]) -> str:
-    return ", and config.json" if settings else ""
-
-
-def _folder(ref: str) -> Path | None:
-    """Return the folder of a base or tokenizer where it is here."""
-    from mergelaw.hub import resolve
-
-    try:
-        return resolve(ref)
-    except CheckpointError:
-        return None
-
-
-def _lack(base: str, folder: Path | None) -> str:
-    """Return why a base's parameters cannot be counted; org/name may be meant as a folder, too."""
-    from mergelaw.hub import NAME, download_command, is_hub_name
-
-    if folder is not None:
-        return f"`base` = {base!r} has no weights that tell it ({folder}); give the number"
-    lack = f"`base` = {base!r}: no such folder ({Path(base).expanduser().absolute()})"
-    lack += "; correct it, or give the number of parameters as n_params"
-    match = NAME.fullmatch(base)
-    if match is None or not is_hub_name(base):
-        return lack
-    command = download_command(match["repo"], match["revision"])
-    return f"{lack}; or, if it is a name of the Hugging Face Hub, run first: {command}"
-
-
-def _counted(folder: Path, size: Size, key: str, notes: list[str]) -> tuple[int, float] | None:
-    """Return parameters and bytes of each, from headers; None where the folder has no weights.
-
-    Weights that are incomplete or broken are told, and do no harm where `n_params` is given.
-    """
-    from mergelaw.checkpoints.store import INDEX, SINGLE, TensorStore
-
-    if not any((folder / name).exists() for name in (INDEX, SINGLE)):
-        return None
-    try:
-        store = TensorStore.open(folder)
-    except CheckpointError as error:
-        if size.n_params is None:
-            raise ConfigError(f"{key}.base: {error}") from error
-        notes.append(f"{key}.base cannot be read, n_params is used: {str(error).splitlines()[0]}")
-        return None
-    entries = dict(store.entries)
-    if _config_json(folder).get("tie_word_embeddings") and len(entries) > 1:
-        entries.pop("lm_head.weight", None)
-    n_params = sum(entry.n for entry in entries.values())
-    return n_params, sum(entry.n_bytes for entry in entries.values()) / n_params
-
-
-def _config_json(folder: Path) -> dict[str, Any]:
-    from mergelaw.checkpoints.store import read_json
-
-    path = folder / "config.json"
-    found = read_json(path) if path.exists() else {}
-    return found if isinstance(found, dict) else {}
-
-
-def _vocabulary(study: Study, paths: StudyPaths) -> tuple[int, str]:
-    """Return the vocabulary of models that the study trains, and where it is known from."""
-    for folder in _tokenizer_folders(study, paths):
-        if (folder / "tokenizer.json").exists():
-            return _entries(folder / "tokenizer.json"), f"the tokenizer {folder}"
-    if study.tokenizer.vocab_size is not None:
-        return study.tokenizer.vocab_size, "tokenizer.vocab_size"
-    return VOCABULARY, f"a vocabulary of {VOCABULARY:,}, as its tokenizer is not here"
-
-
-def _tokenizer_folders(study: Study, paths: StudyPaths) -> Iterator[Path]:
-    yield paths.tokenizer
-    if study.tokenizer.path is not None:
-        folder = _folder(study.tokenizer.path)
-        if folder:
-            yield folder
-
-
-def _entries(path: Path) -> int:
-    """Return the entries of a tokenizer's vocabulary, added tokens too."""
-    from mergelaw.checkpoints.store import read_json
-
-    found = read_json(path)
-    try:
-        n_tokens = len(found["model"]["vocab"])
-        added = [int(token["id"]) for token in found.get("added_tokens") or ()]
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
-        raise DataError(
-            f"{path}: lacks `model` with `vocab`, or an `id` in `added_tokens`, which each "
-            "tokenizer.json has: put a whole one there, or delete it where it is one of the results"
-        ) from error
-    return max(n_tokens, max(added, default=-1) + 1)

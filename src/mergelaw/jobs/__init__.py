@@ -1,0 +1,1 @@
+"""A study's jobs: the rules that run them, and the records that they leave."""
