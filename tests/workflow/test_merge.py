@@ -11,7 +11,6 @@ import pytest
 from transformers import AutoModelForCausalLM
 
 from mergelaw.tables import LOSSES_KEY
-from tests.workflow.test_partial import planned_when_fresh, with_density
 from tests.workflow.workspace import CONFIG, GROWN, Workspace, edited, environment
 
 CELL = "merge/w16/ties/algebra+code"
@@ -29,7 +28,7 @@ def merged_run(grown_run, tmp_path_factory):
 
 
 def test_one_cell(tmp_path):
-    assert planned_when_fresh(tmp_path, CELL) == {
+    assert Workspace(tmp_path).planned(CONFIG, f"results/smoke/{CELL}") == {
         *(f"data/items/{domain['name']}.parquet" for domain in CONFIG["domains"]),
         "data/tokenizer",
         "data/pretraining.safetensors",
@@ -59,7 +58,9 @@ def test_the_study_has_nothing_more_to_do(merged_run):
 
 def test_an_edit_of_its_method_makes_a_cell_again(merged_run):
     targets = [f"results/smoke/{name}.parquet" for name in (CELL, "merge/w16/dare/base")]
-    planned = merged_run.planned(edited(GROWN, methods=with_density(0.5)), *targets)
+    methods = [dict(method) for method in CONFIG["methods"]]
+    methods[2] = {**methods[2], "parameters": {**methods[2]["parameters"], "density": 0.5}}
+    planned = merged_run.planned(edited(GROWN, methods=methods), *targets)
     assert planned == {CELL, f"{CELL}.cost.json", f"{CELL}.parquet"}
     more = edited(GROWN, evaluation={**CONFIG["evaluation"], "batch_tokens": 64})
     assert merged_run.planned(more, *targets) == set()
