@@ -4,6 +4,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, closing, contextmanager, suppress
@@ -11,95 +12,14 @@ from pathlib import Path
 
 import psutil
 
-DAEMONS = ("munged", "slurmctld", "slurmd")
-DATABASE = ("slurmdbd", "mariadbd", "mariadb-install-db")
+from tests.slurm.configuration import DATABASE, DEVICES, GPU_NODES, NODE, NODES, SLURM, USER
+
+DAEMONS = ("munged", "slurmctld", "slurmd", "slurmdbd", "mariadbd", "mariadb-install-db")
 CLIENTS = ("sbatch", "srun", "squeue", "scontrol", "scancel", "sinfo", "setpriv")
 PACKAGES = "slurm-wlm slurmctld slurmd slurm-client munge slurmdbd mariadb-server"
-GPU_NODES = ("gpu1", "gpu2", "gpu3", "gpu4", "gpu5")
-NODES = (*GPU_NODES, "cpu1")
 SYSTEM = Path("/etc/slurm")
+OWNER = "owner.pid"
 FILES = ("slurm.conf", "gres.conf", "slurmdbd.conf")
-DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random")
-"""What poses as GPUs: Slurm counts and hands out any character devices."""
-
-SLURM = """\
-ClusterName={cluster}
-SlurmctldHost={host}(127.0.0.1)
-SlurmctldPort={controller}
-SlurmUser=root
-SlurmdUser=root
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket,cred_expire=5
-CredType=cred/munge
-MpiDefault=none
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
-SwitchType=switch/none
-SelectType=select/cons_tres
-SelectTypeParameters=CR_Core_Memory
-SchedulerType=sched/backfill
-SchedulerParameters=batch_sched_delay=0,sched_min_interval=50000,bf_interval=2
-PriorityType=priority/basic
-PreemptType=preempt/partition_prio
-PreemptMode=REQUEUE
-ReturnToService=2
-SlurmdParameters=config_overrides
-JobAcctGatherType=jobacct_gather/linux
-JobAcctGatherFrequency=task=1
-JobAcctGatherParams=OverMemoryKill
-MinJobAge=600
-KillWait=10
-CompleteWait=0
-InactiveLimit=0
-UnkillableStepTimeout=10
-StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool-%n
-SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd-%n.pid
-SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd-%n.log
-GresTypes=gpu
-AccountingStorageType=accounting_storage/slurmdbd
-AccountingStorageHost=127.0.0.1
-AccountingStoragePort={database}
-AccountingStorageTRES=gres/gpu
-AccountingStoreFlags=job_comment
-AccountingStoragePass={folder}/munge.socket
-{nodes}
-PartitionName=gpu Nodes=gpu[1-2] Default=YES MaxTime=1-0 State=UP
-PartitionName=spot Nodes=gpu3 PriorityTier=1 MaxTime=1-0 State=UP
-PartitionName=urgent Nodes=gpu3 PriorityTier=9 PreemptMode=OFF MaxTime=1-0 State=UP
-PartitionName=frail Nodes=gpu[4-5] MaxTime=1-0 State=UP
-PartitionName=cpu Nodes=cpu1 MaxTime=1-0 State=UP
-"""
-
-NODE = (
-    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs=64 Boards=1"
-    " SocketsPerBoard=1 CoresPerSocket=64 ThreadsPerCore=1 RealMemory=64000{gres} State=UNKNOWN"
-)
-
-DATABASE_CONF = """\
-AuthType=auth/munge
-AuthInfo=socket={folder}/munge.socket
-DbdHost={host}
-DbdAddr=127.0.0.1
-DbdPort={database}
-SlurmUser=root
-StorageType=accounting_storage/mysql
-StorageHost=127.0.0.1
-StoragePort={sql}
-StorageUser=slurm
-StoragePass=tests
-StorageLoc=slurm_acct_db
-LogFile={folder}/slurmdbd.log
-PidFile={folder}/slurmdbd.pid
-"""
-
-USER = """\
-create database slurm_acct_db;
-create user slurm@127.0.0.1 identified by 'tests'; grant all on slurm_acct_db.* to slurm@127.0.0.1;
-create user slurm@localhost identified by 'tests'; grant all on slurm_acct_db.* to slurm@localhost;
-"""
 
 
 class ClusterError(RuntimeError):
@@ -177,13 +97,13 @@ class Cluster:
         self.sql = sql
         conf = SLURM.format(controller=controller, nodes="\n".join(nodes), **facts)
         (self.folder / "slurm.conf").write_text(conf, encoding="utf-8")
-        (self.folder / "owner.pid").write_text(str(os.getpid()), encoding="utf-8")
+        (self.folder / OWNER).write_text(str(os.getpid()), encoding="utf-8")
         for index, device in enumerate(DEVICES):
             (self.folder / f"gpu{index}").symlink_to(device)
         gpus = f"NodeName=gpu[1-5] Name=gpu Type=h200 File={self.folder}/gpu[0-3]\n"
         (self.folder / "gres.conf").write_text("AutoDetect=off\n" + gpus, encoding="utf-8")
         secret = self.folder / "slurmdbd.conf"
-        secret.write_text(DATABASE_CONF.format(**facts), encoding="utf-8")
+        secret.write_text(DATABASE.format(**facts), encoding="utf-8")
         secret.chmod(0o600)
 
     def _authenticate(self) -> None:
@@ -222,7 +142,7 @@ class Cluster:
         """Start a daemon that ends with this process, too."""
         with (self.folder / f"{name}.out").open("ab") as out:
             self.daemons[name] = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "TERM", *command],
+                ["setpriv", "--pdeathsig", "TERM", _which(command[0]), *command[1:]],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=out,
@@ -265,14 +185,11 @@ def missing() -> str:
     """Why no Slurm can be started here, and what to do about it; empty where it can."""
     if os.geteuid() != 0:
         return "the tests' Slurm needs root, because its nodes start jobs for their user"
-    path = os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"])
-    absent = [
-        name for name in (*DAEMONS, *DATABASE, *CLIENTS) if shutil.which(name, path=path) is None
-    ]
+    absent = [name for name in (*DAEMONS, *CLIENTS) if _which(name) is None]
     if absent:
         return f"no {', '.join(absent)} here: apt-get install --no-install-recommends {PACKAGES}"
     _remove_stale_links()
-    if any((SYSTEM / name).exists() for name in FILES):
+    if any(os.path.lexists(SYSTEM / name) for name in FILES):
         return f"{SYSTEM} holds a Slurm's configuration, which the tests leave alone"
     return ""
 
@@ -282,13 +199,19 @@ def ask(*command: str) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True, timeout=30).stdout
 
 
+def _which(command: str) -> str | None:
+    """Path of a command, also of one that is root's."""
+    return shutil.which(command, path=os.pathsep.join([os.environ["PATH"], "/usr/sbin", "/sbin"]))
+
+
 def _remove_stale_links() -> None:
     """Remove links that killed tests left behind."""
     SYSTEM.mkdir(exist_ok=True)
-    for link in SYSTEM.glob("*.conf"):
+    for link in map(SYSTEM.joinpath, FILES):
         if link.is_symlink():
-            owner = link.readlink().with_name("owner.pid")
-            if not owner.exists() or not psutil.pid_exists(int(owner.read_text())):
+            owner = link.readlink().with_name(OWNER)
+            gone = not link.exists() and owner.is_relative_to(tempfile.gettempdir())
+            if gone or (owner.exists() and not psutil.pid_exists(int(owner.read_text()))):
                 link.unlink()
 
 

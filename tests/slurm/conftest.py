@@ -25,7 +25,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
 def smoke(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[Study, Head]:
     """The smoke study, run on Slurm to its report."""
     study = Study(tmp_path_factory.mktemp("smoke"))
-    head = study.head_of(CONFIG, "--jobs", "5")
+    head = study.head_of(CONFIG)
     try:
         head.succeeds(400)
     finally:
