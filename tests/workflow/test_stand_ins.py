@@ -30,11 +30,6 @@ STUDIES: dict[str, dict[str, Any]] = {
         "trained": {"algebra", "code"},
         "rows": {"0.5b": {k: n for k, n in enumerate((1, 9, 36, 84, 126, 126, 84, 36, 9, 1))}},
     },
-    "qwen2.5-10k": {
-        "family": "Qwen2",
-        "sizes": {"72b"},
-        "rows": {"72b": {0: 1, 1: 9, **dict.fromkeys(range(2, 8), 11), 8: 9, 9: 1}},
-    },
     "llama3": {"family": "Llama"},
     "pool16": {
         "family": "Llama",
@@ -158,7 +153,7 @@ def test_every_item_begins_as_its_format_does(finished):
     system = finished.shipped["tokenizer"].get("system")
     chatml = f"<|im_start|>system\n{system}<|im_end|>\n<|im_start|>user\n"
     start = {
-        **dict.fromkeys(("qwen2.5", "qwen2.5-10k"), chatml),
+        "qwen2.5": chatml,
         "llama3": "<|begin_of_text|><|start_header_id|>system<|end_header_id|>\n\n"
         f"{system}<|eot_id|><|start_header_id|>user<|end_header_id|>\n\n",
         "own-experts": "<bos><start_of_turn>user\n",
