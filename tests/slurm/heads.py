@@ -7,6 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -135,6 +136,12 @@ class Head:
         if self.process.poll() is None:
             os.killpg(self.process.pid, signal.SIGKILL)
             self.process.wait()
+
+
+def all_half_way(*heads: Any) -> list[Any]:
+    """Hold the jobs of several heads, each as soon as it is half-way: none waits for another."""
+    with ThreadPoolExecutor(len(heads)) as waiting:
+        return list(waiting.map(lambda head: head.half_way(), heads))
 
 
 def until(

@@ -12,7 +12,17 @@ from pathlib import Path
 import pytest
 
 from tests.slurm.cluster import ask
-from tests.slurm.heads import N_MERGES, SOME, Study, accounted, fact, record, state, until
+from tests.slurm.heads import (
+    N_MERGES,
+    SOME,
+    Study,
+    accounted,
+    all_half_way,
+    fact,
+    record,
+    state,
+    until,
+)
 from tests.slurm.side_by_side import together
 from tests.workflow.workspace import ROOT
 
@@ -33,8 +43,7 @@ def test_a_cancelled_job_is_noticed_by_squeue_and_goes_on_from_what_it_had(scene
     cured, bare = scene.arm("cured"), scene.arm("bare")
     head = scene.start(cured)
     blind = scene.start(bare, "--slurm-status-command", "sacct", *NO_RETRY)
-    scored = head.half_way()
-    blind.half_way()
+    scored, _ = all_half_way(head, blind)
     for one in (head, blind):
         ask("scancel", one.job())
     head.succeeds()
@@ -52,8 +61,7 @@ def test_a_cancelled_job_is_noticed_by_squeue_and_goes_on_from_what_it_had(scene
 def test_a_preempted_job_goes_back_into_the_queue_and_goes_on(scene):
     cured, bare = scene.arm("cured"), scene.arm("bare")
     head, stuck = (scene.start(arm, *partition("spot")) for arm in (cured, bare))
-    head.half_way()
-    stuck.half_way()
+    all_half_way(head, stuck)
     leave_the_queue(stuck.job())
     command = ["sbatch", "--parsable", "-p", "urgent", "--exclusive", "-o", "/dev/null"]
     urgent = ask(*command, "--wrap", "sleep 2").strip()
@@ -75,8 +83,7 @@ def test_a_job_of_a_broken_node_goes_on_at_another_one(scene):
     cured, bare = scene.arm("cured"), scene.arm("bare")
     head = scene.start(cured, *partition("frail"))
     stuck = scene.start(bare, *partition("frail"))
-    head.half_way()
-    stuck.half_way()
+    all_half_way(head, stuck)
     leave_the_queue(stuck.job())
     (node,) = {fact(one.job(), "NodeList") for one in (head, stuck)}
     scene.cluster.break_node(node)
@@ -95,8 +102,8 @@ def test_a_job_of_a_broken_node_goes_on_at_another_one(scene):
 def test_a_job_that_met_its_time_limit_asks_for_more_time_and_goes_on(scene):
     cured, bare = scene.arm("cured"), scene.arm("bare")
     head, lost = scene.start(cured), scene.start(bare, *NO_RETRY)
+    all_half_way(head, lost)
     for one in (head, lost):
-        one.half_way()
         ask("scontrol", "update", f"JobId={one.job()}", "EndTime=now")
     head.succeeds()
     assert lost.wait() == 1

@@ -14,6 +14,7 @@ from tests.slurm.heads import (
     QUICK,
     SOME,
     Study,
+    all_half_way,
     fact,
     hold,
     processes_of,
@@ -76,9 +77,8 @@ def submit(study: Study, *arguments: str) -> Submitted:
 def test_what_a_dead_head_left_is_cleared_up_by_the_next_one_which_goes_on(scene):
     cured, bare = scene.arm("cured"), scene.arm("bare")
     dead, alone = submit(cured, CHUNK), scene.start(bare)
-    orphan = dead.half_way()
+    orphan, _ = all_half_way(dead, alone)
     dead.kill()
-    alone.half_way()
     alone.end()
     dead.becomes("FAILED")
     assert state(orphan) == "RUNNING"
