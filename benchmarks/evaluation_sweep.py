@@ -25,11 +25,11 @@ from mergelaw.config.methods import Method
 from mergelaw.costs.memory import HOLDINGS, Holding
 from mergelaw.design import BASE, Subset, subsets
 from mergelaw.evaluation.loss import Batch
-from mergelaw.evaluation.model import n_params
 from mergelaw.evaluation.prepared import read_shards
 from mergelaw.evaluation.shards import EvalShard
 from mergelaw.evaluation.text import EvalText
 from mergelaw.merging.methods import recipe
+from mergelaw.models.loading import n_params
 from mergelaw.paths import StudyPaths, checkpoint_folder
 from mergelaw.sweep.engine import Engine
 from mergelaw.sweep.finished import Finished

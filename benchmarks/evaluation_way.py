@@ -20,7 +20,7 @@ import torch
 from benchmarks.evaluation_text import TOKENIZER, Request, load
 from mergelaw.data.encode import Encoded
 from mergelaw.evaluation.loss import item_nll, make_batches
-from mergelaw.evaluation.model import load_model
+from mergelaw.models.loading import load_model
 
 OFFICIAL_LENGTH = 2_048
 WARM_TOKENS = 16

@@ -106,7 +106,7 @@ def test_no_more_logits_than_one_chunk_whatever_the_batch():
 
 
 def test_the_chunk_of_logits_is_the_evaluation_s():
-    logits = pytest.importorskip("mergelaw.evaluation.logits")
+    logits = pytest.importorskip("mergelaw.models.head")
     assert max(*logits.CHUNK_ENTRIES.values(), logits.OTHER_DEVICES) <= LOGITS_ENTRIES
 
 

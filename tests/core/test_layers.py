@@ -42,6 +42,7 @@ LIGHT = {
     "processes",
     "signals",
     "jobs",
+    "owner",
 }
 MAY_IMPORT = {
     "errors": set(),
@@ -51,14 +52,16 @@ MAY_IMPORT = {
     **dict.fromkeys(LIGHT - {"errors", "files", "hub", "records"}, LIGHT),
     "costs": LIGHT | {"checkpoints"},  # their headers, which need no torch
     "data": LIGHT,
-    "experts": LIGHT | {"data"},
+    "models": LIGHT,
+    "experts": LIGHT | {"data", "checkpoints", "models"},
     "checkpoints": LIGHT - {"costs"},
     "preflight": LIGHT | {"checkpoints"},
     "merging": LIGHT | {"data", "checkpoints", "preflight"},
-    "evaluation": LIGHT | {"data"},
+    "evaluation": LIGHT | {"data", "models"},
     "laws": LIGHT | {"data"},
-    "sweep": LIGHT | {"data", "checkpoints", "preflight", "merging", "evaluation", "laws"},
-    "theory": LIGHT | {"data", "merging", "evaluation", "laws", "sweep"},
+    "sweep": LIGHT
+    | {"data", "checkpoints", "models", "preflight", "merging", "evaluation", "laws"},
+    "theory": LIGHT | {"data", "models", "merging", "evaluation", "laws", "sweep"},
     "planning": LIGHT | {"laws"},
     "report": LIGHT | {"laws"},
     "status": LIGHT | {"laws", "report"},

@@ -16,7 +16,6 @@ from mergelaw.cells import cell
 from mergelaw.data.encode import Encoded
 from mergelaw.design import chunks
 from mergelaw.errors import CheckpointError, DataError
-from mergelaw.evaluation import model as model_module
 from mergelaw.evaluation.cell import score_cell
 from mergelaw.evaluation.checkpoint import (
     SCORES,
@@ -28,13 +27,14 @@ from mergelaw.evaluation.checkpoint import (
     score_model,
     write_scores,
 )
-from mergelaw.evaluation.logits import Head
 from mergelaw.evaluation.loss import make_batches, scored_states
-from mergelaw.evaluation.model import devices_for, load_model
 from mergelaw.evaluation.prepared import read_shards
 from mergelaw.evaluation.shards import read_shard
 from mergelaw.evaluation.text import EvalText
 from mergelaw.merging.stage import write_cell
+from mergelaw.models import loading as model_module
+from mergelaw.models.head import Head
+from mergelaw.models.loading import devices_for, load_model
 from mergelaw.paths import StudyPaths
 from mergelaw.provenance import fingerprint
 from mergelaw.sweep.chunk import run_chunk

@@ -12,7 +12,7 @@ from transformers import AutoTokenizer
 from benchmarks.lm_eval_env import OVERLAY, overlay_variables
 from mergelaw.data.encode import Encoded
 from mergelaw.evaluation.loss import item_nll, make_batches
-from mergelaw.evaluation.model import load_model
+from mergelaw.models.loading import load_model
 from tests.evaluation.families import family, random_items
 from tests.helpers import special_token_tokenizer
 

@@ -8,8 +8,8 @@ import pytest
 import torch
 
 from mergelaw.data.encode import Encoded
-from mergelaw.evaluation import logits
 from mergelaw.evaluation.loss import item_nll, make_batches
+from mergelaw.models import head as head_module
 from tests.evaluation.families import SETTINGS, family, random_items
 from tests.helpers import naive_nll, tiny_model
 
@@ -96,8 +96,8 @@ def test_the_order_of_items_never_matters(model):
 @pytest.mark.parametrize("rows", [1, 7, 64])
 def test_the_chunk_of_logits_never_matters(model, monkeypatch, rows):
     whole = losses(model)
-    monkeypatch.setitem(logits.CHUNK_ENTRIES, "cpu", 300 * rows + 299)
-    assert logits.chunk_rows(300, torch.device("cpu")) == rows
+    monkeypatch.setitem(head_module.CHUNK_ENTRIES, "cpu", 300 * rows + 299)
+    assert head_module.chunk_rows(300, torch.device("cpu")) == rows
     ours = losses(model)
     np.testing.assert_array_less(np.abs(ours - whole), 1e-6 * COUNTS + 1e-12)
 

@@ -20,7 +20,6 @@ from mergelaw.evaluation.checkpoint import (
     write_scores,
 )
 from mergelaw.evaluation.estimator import Difference, DomainDifference, domain_difference
-from mergelaw.evaluation.model import load_model
 from mergelaw.evaluation.paired import (
     FIRST,
     compare_checkpoints,
@@ -30,6 +29,7 @@ from mergelaw.evaluation.paired import (
 )
 from mergelaw.evaluation.shards import EvalShard, prepare_shard, write_shard
 from mergelaw.evaluation.text import EvalText
+from mergelaw.models.loading import load_model
 from mergelaw.tables import read_table, write_table
 from tests.evaluation.families import family, random_items
 from tests.helpers import item_rows, tiny_model

@@ -9,14 +9,14 @@ import time
 
 import pytest
 
+from mergelaw import owner as owner_module
 from mergelaw import processes
 from mergelaw.errors import BusyError
+from mergelaw.owner import Claim, Owner
 from mergelaw.processes import Process
 from mergelaw.signals import EndedBySignal, end_in_order
-from mergelaw.sweep import owner as owner_module
 from mergelaw.sweep.chunk import run_chunk
 from mergelaw.sweep.finished import Finished
-from mergelaw.sweep.owner import Claim, Owner
 from tests.sweep.killing import FORK
 
 GONE_ON = "goes on from the merges that are scored"

@@ -25,7 +25,7 @@ problems of a file are reported at once, before any job starts.
 | `math-real.yaml` | your own text: one file of problems and solutions per domain |
 | `own-experts.yaml` | your own base and experts: short, every section explained |
 | `qwen2.5.yaml` | the paper's: seven Qwen2.5 bases, nine experts each, four methods |
-| `qwen2.5-10k.yaml` | the same sizes and experts, the paper's number of merges in 300 cluster jobs |
+| `qwen2.5-10k.yaml` | the same sizes and experts, the paper's number of merges in 300 jobs |
 | `llama3.yaml` | the paper's two pools of nine public Llama checkpoints |
 | `pool16.yaml` | sixteen experts of one 3B model, Task Arithmetic |
 

@@ -7,10 +7,10 @@ import polars as pl
 from mergelaw.cells import Cell
 from mergelaw.config import Study
 from mergelaw.evaluation.checkpoint import open_checkpoint, score_model
-from mergelaw.evaluation.model import n_params
 from mergelaw.evaluation.prepared import read_shards
 from mergelaw.evaluation.shards import shards_digest
 from mergelaw.evaluation.text import EvalText
+from mergelaw.models.loading import n_params
 from mergelaw.paths import StudyPaths
 from mergelaw.provenance import provenance
 from mergelaw.tables import LOSSES, LOSSES_KEY, write_table

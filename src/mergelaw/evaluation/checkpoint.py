@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 from mergelaw.errors import CheckpointError, DataError, TableError, listing
 from mergelaw.evaluation.loss import fault, item_nll
 from mergelaw.evaluation.memory import Room
-from mergelaw.evaluation.model import devices_for, load_model
 from mergelaw.evaluation.shards import EvalShard, read_shard
 from mergelaw.evaluation.text import EvalText, check_vocabulary
+from mergelaw.models.loading import devices_for, load_model
 from mergelaw.provenance import digest, versions
 from mergelaw.tables import LOSSES, read_provenance, read_table, write_table
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from mergelaw.data.encode import Encoded
 from mergelaw.errors import DataError
-from mergelaw.evaluation.logits import Head, backbone
 from mergelaw.evaluation.memory import Room, is_out_of_memory
-from mergelaw.evaluation.rotary import stretch_of
+from mergelaw.models.head import Head, backbone
+from mergelaw.models.rotary import stretch_of
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,8 @@ from tokenizers import Tokenizer
 from mergelaw.data.digests import vocabulary_digest
 from mergelaw.errors import DataError, listing
 from mergelaw.evaluation.loss import Batch, make_batches
-from mergelaw.evaluation.rotary import stretch_of
 from mergelaw.evaluation.shards import EvalShard
+from mergelaw.models.rotary import stretch_of
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,6 @@ from mergelaw.costs.model import USABLE, working_bytes
 from mergelaw.costs.shapes import shape_of_config
 from mergelaw.design import Subset
 from mergelaw.evaluation.checkpoint import Score, score_model
-from mergelaw.evaluation.devices import DeviceMap, device_names, visible_devices
 from mergelaw.evaluation.memory import Room
 from mergelaw.evaluation.text import EvalText
 from mergelaw.hub import Ref
@@ -34,6 +33,7 @@ from mergelaw.merging.digests import weights_digest
 from mergelaw.merging.disk_pool import pool_of
 from mergelaw.merging.in_memory import Merger, RunningMerger, hold
 from mergelaw.merging.methods import Recipe
+from mergelaw.models.devices import DeviceMap, device_names, visible_devices
 from mergelaw.preflight.report import Preflight, preflight
 from mergelaw.sweep.copies import Copies, node_copies
 from mergelaw.sweep.live import LiveModel

@@ -8,8 +8,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from mergelaw.owner import Owner
 from mergelaw.records import append, good_lines, record_line
-from mergelaw.sweep.owner import Owner
 
 FORMAT = "mergelaw sweep progress 1"
 SYNC_SECONDS = 5.0

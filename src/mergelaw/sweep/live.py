@@ -7,9 +7,9 @@ import torch
 from torch import Tensor
 
 from mergelaw.errors import CheckpointError
-from mergelaw.evaluation.devices import DeviceMap
-from mergelaw.evaluation.model import load_model
 from mergelaw.merging.pool import Segment
+from mergelaw.models.devices import DeviceMap
+from mergelaw.models.loading import load_model
 
 
 class LiveModel:

@@ -10,17 +10,17 @@ from mergelaw.config import Study
 from mergelaw.costs import cost_report
 from mergelaw.design import BASE, Subset
 from mergelaw.evaluation.checkpoint import Score
-from mergelaw.evaluation.model import n_params
 from mergelaw.evaluation.prepared import read_shards
 from mergelaw.evaluation.shards import shards_digest
 from mergelaw.evaluation.text import EvalText, check_vocabulary
 from mergelaw.merging.methods import recipe
+from mergelaw.models.loading import n_params
+from mergelaw.owner import Owner
 from mergelaw.paths import StudyPaths, checkpoint_ref
 from mergelaw.progress import progress
 from mergelaw.provenance import digest, versions
 from mergelaw.sweep.engine import Engine, arithmetic
 from mergelaw.sweep.finished import Finished
-from mergelaw.sweep.owner import Owner
 from mergelaw.tables import LOSSES, LOSSES_KEY, Schema, write_table
 from mergelaw.variants import Series
 

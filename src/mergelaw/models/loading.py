@@ -12,8 +12,8 @@ from transformers.utils.logging import disable_progress_bar
 from mergelaw.costs.model import working_bytes
 from mergelaw.costs.shapes import shape_of_config
 from mergelaw.errors import CheckpointError, listing
-from mergelaw.evaluation.devices import DeviceMap, sees_gpus, visible_devices
-from mergelaw.evaluation.probe import check_scoring
+from mergelaw.models.devices import DeviceMap, sees_gpus, visible_devices
+from mergelaw.models.probe import check_scoring
 
 disable_progress_bar()  # mergelaw shows its own
 

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from mergelaw.errors import CheckpointError
-from mergelaw.evaluation.logits import Head, backbone
+from mergelaw.models.head import Head, backbone
 
 LENGTH = 12
 """Tokens of the trial's two rows."""
@@ -103,7 +103,7 @@ def _check_logits(ours: Tensor, own: Tensor, refusal: str) -> None:
     if ours.shape != own.shape or float((ours - own.to(ours)).abs().amax()) > allowed:
         raise CheckpointError(
             f"{refusal}their logits are not those of their head, with the scales and caps that "
-            "mergelaw knows (mergelaw.evaluation.logits)"
+            "mergelaw knows (mergelaw.models.head)"
         )
 
 

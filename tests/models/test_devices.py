@@ -15,8 +15,8 @@ from mergelaw.costs.model import CONTEXT_BYTES, DTYPE_BYTES, working_bytes
 from mergelaw.costs.shapes import assumed_shape
 from mergelaw.costs.sweep import SweepSize
 from mergelaw.errors import CheckpointError
-from mergelaw.evaluation import devices
-from mergelaw.evaluation.devices import placement, sees_gpus
+from mergelaw.models import devices
+from mergelaw.models.devices import placement, sees_gpus
 from tests.workflow.workspace import ROOT
 
 GB = 10**9
@@ -84,7 +84,7 @@ def test_granted_gpus_that_a_torch_for_gpus_does_not_see_are_an_error(monkeypatc
 )
 def test_a_torch_for_the_processor_says_once_that_granted_gpus_are_of_no_use():
     program = (
-        "from mergelaw.evaluation.devices import visible_devices\n"
+        "from mergelaw.models.devices import visible_devices\n"
         "print([visible_devices(1, 1) for _ in range(3)])"
     )
     done = subprocess.run(

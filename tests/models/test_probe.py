@@ -7,10 +7,10 @@ import torch
 import transformers
 
 from mergelaw.errors import CheckpointError
-from mergelaw.evaluation import logits
-from mergelaw.evaluation.logits import Head
-from mergelaw.evaluation.model import load_model
-from mergelaw.evaluation.probe import check_scoring
+from mergelaw.models import head as head_module
+from mergelaw.models.head import Head
+from mergelaw.models.loading import load_model
+from mergelaw.models.probe import check_scoring
 from tests.evaluation.families import SETTINGS, family
 
 
@@ -38,7 +38,7 @@ def test_families_pass_in_both_types(kind, dtype):
 )
 def test_an_unknown_scale_or_cap_is_found_out(kind, table, monkeypatch, dtype):
     """As if the family were new: nothing of it in the tables."""
-    monkeypatch.setattr(logits, table, ())
+    monkeypatch.setattr(head_module, table, ())
     with pytest.raises(
         CheckpointError,
         match=rf"^the merge: models of type '{kind}' cannot be scored: .*their head",
@@ -50,7 +50,7 @@ def test_a_cap_far_above_the_logits_is_found_out(monkeypatch):
     """Logits of a new model are small; those of a merge of experts need not be."""
     model = family("gemma2", initializer_range=0.001, final_logit_softcapping=30.0)
     check_scoring(model, "base")
-    monkeypatch.setattr(logits, "CAPPED_AT", ())
+    monkeypatch.setattr(head_module, "CAPPED_AT", ())
     with pytest.raises(CheckpointError, match="not those of their head"):
         check_scoring(model, "base")
 
@@ -98,7 +98,7 @@ def test_a_backbone_that_is_passed_by_is_refused():
         model.model,
         lambda **_: SimpleNamespace(logits=torch.zeros(2, 12, 300)),
     )
-    assert backbone is logits.backbone(model)
+    assert backbone is head_module.backbone(model)
     with pytest.raises(CheckpointError, match="goes through their backbone otherwise"):
         check_scoring(model, "base")
 
@@ -121,7 +121,7 @@ def test_weights_that_are_not_finite_are_left_to_the_loss():
 def test_checkpoints_are_tried_when_they_are_loaded(tmp_path, monkeypatch):
     family("cohere").save_pretrained(tmp_path)
     load_model(tmp_path, torch.float32)
-    monkeypatch.setattr(logits, "MULTIPLIED_BY", ())
+    monkeypatch.setattr(head_module, "MULTIPLIED_BY", ())
     with pytest.raises(CheckpointError, match=f"{tmp_path}: models of type 'cohere'"):
         load_model(tmp_path, torch.float32)
 
@@ -171,7 +171,7 @@ def test_a_head_gives_minus_log_p_to_float32(spread):
 
 def test_logits_of_one_chunk_at_a_time_and_no_copy_of_them(monkeypatch):
     """Entries alive at once: a chunk, and the model's own type beside it while it is cast."""
-    monkeypatch.setitem(logits.CHUNK_ENTRIES, "cpu", 64 * 1000)
+    monkeypatch.setitem(head_module.CHUNK_ENTRIES, "cpu", 64 * 1000)
     head = Head(torch.nn.Linear(8, 1000, bias=False).bfloat16())
     hidden, targets = torch.randn(1000, 8).bfloat16(), torch.randint(1000, (1000,))
     with (

@@ -9,9 +9,9 @@ import pytest
 from mergelaw.data.encode import Encoded
 from mergelaw.errors import DataError
 from mergelaw.evaluation.loss import item_nll, make_batches
-from mergelaw.evaluation.rotary import Stretch, stretch_of
 from mergelaw.evaluation.shards import EvalShard
 from mergelaw.evaluation.text import EvalText, check_vocabulary
+from mergelaw.models.rotary import Stretch, stretch_of
 from tests.evaluation.families import family
 from tests.helpers import naive_nll
 
