@@ -25,6 +25,7 @@ localrules:
     all,
     full,
     design,
+    training_logs,
     losses,
     part,
     curves,
@@ -32,6 +33,7 @@ localrules:
     fits,
     analysis,
     figure,
+    costs,
     page,
 
 

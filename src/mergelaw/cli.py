@@ -184,7 +184,7 @@ def data_shards(config: Config) -> None:
     _run("shards", write_shards, *_open(config))
 
 
-experts = _group("experts", "Pre-training of bases and fine-tuning of experts.")
+experts = _group("experts", "Pre-training of bases, fine-tuning of experts, and their scores.")
 
 
 @experts.command("base")
@@ -193,7 +193,7 @@ def experts_base(config: Config, size: Sizes = None) -> None:
     from mergelaw.experts.stage import train_base
 
     study, paths = _open(config)
-    trained = [entry.name for entry in study.sizes if entry.architecture]
+    trained = [name for name in study.ladder if study.size(name).architecture]
     for name in _chosen(size, trained, "size"):
         _run("base", train_base, study, paths, name)
 
@@ -208,6 +208,42 @@ def experts_expert(config: Config, size: Sizes = None, expert: Experts = None) -
         trained = [e for e in study.expert_names if e not in study.size(size_name).experts]
         for name in _chosen(expert, trained, "expert"):
             _run("expert", train_expert, study, paths, size_name, name)
+
+
+@experts.command("multitask")
+def experts_multitask(config: Config, size: Sizes = None) -> None:
+    """Fine-tune the multitask baseline of each size."""
+    from mergelaw.experts.stage import train_multitask
+
+    study, paths = _open(config)
+    for name in _chosen(size, study.ladder, "size"):
+        _run("multitask", train_multitask, study, paths, name)
+
+
+@experts.command("multitask-losses")
+def experts_multitask_losses(config: Config, size: Sizes = None) -> None:
+    """Score the multitask baseline of each size on every domain."""
+    from mergelaw.evaluation.trained import score_multitask
+
+    study, paths = _open(config)
+    for name in _chosen(size, study.ladder, "size"):
+        _run("multitask_losses", score_multitask, study, paths, name)
+
+
+@experts.command("snapshot-losses")
+def experts_snapshot_losses(config: Config, size: Sizes = None) -> None:
+    """Score the experts of each size along their training, each on its own domain."""
+    from mergelaw.evaluation.trained import score_snapshots
+
+    _run_sizes("snapshot_losses", score_snapshots, config, size)
+
+
+@experts.command("training-logs")
+def experts_training_logs(config: Config, size: Sizes = None) -> None:
+    """Join the logs of all trainings of each size."""
+    from mergelaw.experts.logs import join_logs
+
+    _run_sizes("training_logs", join_logs, config, size)
 
 
 sweep = _group("sweep", "Merge subsets in memory and score them.")
@@ -391,6 +427,17 @@ def report_figure(
     study, paths = _open(config)
     for name in _chosen(figure, FIGURES, "figure"):
         _run("figure", write_figure, study, paths, name)
+
+
+@report.command("costs")
+def report_costs(config: Config, as_json: Json = False) -> None:
+    """Sum what the study's jobs cost, by stage, size and method, and show it."""
+    from mergelaw.costs.summary import costs_json, costs_text, write_costs
+
+    study, paths = _open(config)
+    with recorded(study, paths, "costs"):
+        table = write_costs(study, paths)
+    print(costs_json(table) if as_json else costs_text(table))
 
 
 @report.command("page")

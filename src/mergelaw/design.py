@@ -17,6 +17,9 @@ from mergelaw.config.design import DesignPart, ExhaustivePart, PermutationPart, 
 BASE = "base"
 """Name of the empty subset: the base model itself, k = 0."""
 
+MULTITASK = "multitask"
+"""Name of the multitask baseline, where it stands among a size's experts."""
+
 
 @dataclass(frozen=True)
 class Subset:

@@ -53,6 +53,30 @@ class StudyPaths:
         """Return the folder of a checkpoint that the study trains (`base` or an expert)."""
         return self.root / "experts" / size / expert
 
+    def training_log(self, size: str, expert: str) -> Path:
+        """Return the log of a training: a row per step."""
+        return self.trained(size, expert) / "training.parquet"
+
+    def training_progress(self, size: str, expert: str) -> Path:
+        """Return the folder of what a training goes on from after a kill; no output of it."""
+        return self.root / "experts" / size / f"{expert}.progress"
+
+    def snapshot(self, size: str, expert: str, step: int) -> Path:
+        """Return the expert as it was after so many steps of its training."""
+        return self.trained(size, expert) / f"step-{step}"
+
+    def training_logs(self, size: str) -> Path:
+        """Return the logs of all trainings of a size, as one table."""
+        return self.root / "experts" / size / "training.parquet"
+
+    def multitask_losses(self, size: str) -> Path:
+        """Return the losses of the multitask baseline on every domain."""
+        return self.root / "experts" / size / "multitask.parquet"
+
+    def snapshot_losses(self, size: str) -> Path:
+        """Return the losses of experts along their training, each on its own domain."""
+        return self.root / "experts" / size / "snapshots.parquet"
+
     @property
     def shard_contents(self) -> Path:
         """What the evaluation shards hold and what was cut off."""
@@ -153,6 +177,11 @@ class StudyPaths:
         """Folder of figures."""
         return self.root / "report" / "figures"
 
+    @property
+    def costs(self) -> Path:
+        """Return what the study's jobs cost, by stage, size and method."""
+        return self.root / "report" / "costs.parquet"
+
     def page(self, name: str) -> Path:
         """Return a page, one self-contained HTML file: `report`, or `full` with every analysis."""
         return self.root / "report" / f"{name}.html"
@@ -164,16 +193,17 @@ def checkpoint_ref(study: Study, paths: StudyPaths, size: str, expert: str) -> s
     Parameters
     ----------
     expert : str
-        An expert of the pool, or `base`.
+        An expert of the pool, `base` or `multitask`.
 
     Returns
     -------
     str
         A folder, or `org/name[@revision]` of the hub where there is no such folder.
     """
-    given = study.size(size).base if expert == BASE else study.size(size).experts.get(expert)
+    entry = study.size(size)
+    given = entry.base if expert == BASE else entry.experts.get(expert)
     if given is None:
-        return str(paths.trained(size, expert))
+        return str(paths.trained(entry.base_size if expert == BASE else size, expert))
     return given if is_hub_name(given) else str(Path(given).expanduser())
 
 

@@ -148,12 +148,48 @@ def _base(study: Study, size: str) -> dict[str, Any]:
     }
 
 
+ROUNDING_ONLY = {"pack", "micro_batch_rows", "gradient_checkpointing", "attention", "save_minutes"}
+"""Keys of a training that change its speed and memory, its numbers by rounding only."""
+
+
+def _training(study: Study, size: str) -> dict[str, Any]:
+    return study.expert_training(size).model_dump(mode="json", exclude=ROUNDING_ONLY)
+
+
 def _expert(study: Study, size: str, expert: str) -> dict[str, Any]:
     return {
         "expert": _dump(study.expert(expert)),
-        "training": _dump(study.training.expert),
+        "training": _training(study, size),
         "seed": study.seed,
     }
+
+
+def _multitask(study: Study, size: str) -> dict[str, Any]:
+    return {
+        "experts": [_dump(study.expert(name)) for name in study.multitask_experts],
+        "training": _training(study, size) | {"snapshots": None},
+        "seed": study.seed,
+    }
+
+
+def _multitask_losses(study: Study, size: str) -> dict[str, Any]:
+    return {**_multitask(study, size), "domains": study.domain_names}
+
+
+def _trained_experts(study: Study, size: str) -> dict[str, Any]:
+    given = study.size(size).experts
+    return {
+        "experts": [_dump(study.expert(name)) for name in study.expert_names if name not in given],
+        "snapshots": study.expert_training(size).snapshots,
+    }
+
+
+def _training_logs(study: Study, size: str) -> dict[str, Any]:
+    return {**_trained_experts(study, size), "multitask": study.multitask_experts}
+
+
+def _costs(study: Study) -> dict[str, Any]:
+    return {**_design(study), "methods": study.method_labels}
 
 
 def _chunk(study: Study, size: str, method: str, chunk: int | str) -> dict[str, Any]:
@@ -266,7 +302,7 @@ def _figure(study: Study, figure: str) -> dict[str, Any]:
 def _page(study: Study, page: str) -> dict[str, Any]:
     return (
         {"page": page}
-        | _dump(study)
+        | study.model_dump(mode="json", exclude={"training": {"expert": ROUNDING_ONLY}})
         | {"evaluation": _dump(study.evaluation) | {"batch_tokens": None}}
     )
 
@@ -279,6 +315,10 @@ SLICES: dict[str, Callable[..., dict[str, Any]]] = {
     "shards": _shards,
     "base": _base,
     "expert": _expert,
+    "multitask": _multitask,
+    "multitask_losses": _multitask_losses,
+    "snapshot_losses": _trained_experts,
+    "training_logs": _training_logs,
     "chunk": _chunk,
     "scales": _scales,
     "best_scales": _best_scales,
@@ -293,6 +333,7 @@ SLICES: dict[str, Callable[..., dict[str, Any]]] = {
     "fits": _laws,
     "analysis": _analysis,
     "figure": _figure,
+    "costs": _costs,
     "page": _page,
 }
 """What each job reads of the config, by the name of its rule."""

@@ -62,6 +62,58 @@ SCALE_LOSSES: Schema = {**LOSSES, "scale": pl.Float64}
 """Losses of merges whose method's scale is not the config's."""
 SCALE_LOSSES_KEY = (*LOSSES_KEY, "scale")
 
+TRAINING_LOG: Schema = {
+    "size": pl.String,
+    "expert": pl.String,  # or base, or multitask
+    "step": pl.Int64,  # from 1
+    "loss": pl.Float64,  # nats per scored token of the step's items
+    "learning_rate": pl.Float64,
+    "gradient_norm": pl.Float64,  # before clipping
+    "n_scored": pl.Int64,  # response tokens of the step
+    "n_tokens": pl.Int64,  # all tokens of the step, padding aside
+    "seconds": pl.Float64,
+    "tokens_per_second": pl.Float64,  # n_tokens / seconds
+    "memory_bytes": pl.Int64,  # peak so far: of a GPU, of the process without one
+}
+TRAINING_LOG_KEY = ("size", "expert", "step")
+
+SNAPSHOTS: Schema = {  # experts along their training, each on its own domain
+    "size": pl.String,
+    "n_params_total": pl.Int64,
+    "n_params_nonembedding": pl.Int64,
+    "expert": pl.String,
+    "domain": pl.String,
+    "step": pl.Int64,  # 0: the base; the last: the expert itself
+    "training_tokens": pl.Int64,  # all tokens that it was trained on so far
+    "training_flops": pl.Float64,  # 6 N D
+    "nll_sum": pl.Float64,
+    "n_tokens": pl.Int64,
+    "item_nll_sum": pl.List(pl.Float64),
+    "item_n_tokens": pl.List(pl.Int32),
+}
+SNAPSHOTS_KEY = ("size", "expert", "step")
+
+COSTS: Schema = {  # what jobs cost
+    "stage": pl.String,
+    "rule": pl.String,
+    "size": pl.String,  # null: the rule has none
+    "method": pl.String,
+    "device": pl.String,  # null: the job used no model
+    "n_jobs": pl.Int64,
+    "n_failed": pl.Int64,  # attempts that failed or were killed
+    "wall_seconds": pl.Float64,
+    "failed_seconds": pl.Float64,  # of those attempts
+    "cpu_seconds": pl.Float64,
+    "device_hours": pl.Float64,
+    "peak_memory_bytes": pl.Int64,  # the largest of any job, on the host
+    "n_tokens": pl.Int64,  # that models read
+    "flops": pl.Float64,  # estimated
+    "energy_joules": pl.Float64,  # null where no device tells it
+    "n_merges": pl.Int64,
+    "merge_seconds": pl.Float64,
+}
+COSTS_KEY = ("stage", "rule", "size", "method", "device")
+
 ALL_TENSORS = "*"
 """In a column `tensor`: all of them together."""
 

@@ -9,7 +9,7 @@ from mergelaw.cells import cell
 from mergelaw.config import parse_study
 from mergelaw.costs.memory import tell_grant
 from mergelaw.costs.needs import RESOURCES, Needs
-from mergelaw.design import BASE, chunks
+from mergelaw.design import BASE, MULTITASK, chunks
 from mergelaw.errors import MergeLawError
 from mergelaw.files import write_json
 from mergelaw.hub import is_hub_name
@@ -134,6 +134,25 @@ def home_items(wildcards):
     return PATHS.items(STUDY.expert(wildcards.expert).domain)
 
 
+def trained_experts(wildcards):
+    """Folders of the experts that are trained at a size."""
+    given = STUDY.size(wildcards.size).experts
+    names = [name for name in STUDY.expert_names if name not in given]
+    return checkpoint_inputs(STUDY, PATHS, wildcards.size, names)
+
+
+def multitask_items(wildcards):
+    """Items of the domains that the multitask baseline is trained on."""
+    domains = (STUDY.expert(name).domain for name in STUDY.multitask_experts)
+    return [PATHS.items(domain) for domain in dict.fromkeys(domains)]
+
+
+def multitask_of(wildcards):
+    """Folder of a size's multitask baseline, where the study has one there."""
+    trained = STUDY.multitask and wildcards.size in STUDY.ladder
+    return [PATHS.trained(wildcards.size, MULTITASK)] if trained else []
+
+
 def experts_of(wildcards):
     """Folders of the experts that occur in a chunk."""
     chunk = chunks(STUDY, wildcards.size)[int(wildcards.chunk)]
@@ -193,6 +212,19 @@ def variant_losses(wildcards):
         path
         for name in ("best_scales", "order")
         for path in analysis_paths(STUDY, PATHS, name)
+    ]
+
+
+def costly(wildcards):
+    """Outputs of the jobs that use models: their costs are summed once they are done."""
+    multitask = STUDY.ladder if STUDY.multitask else ()
+    return [
+        PATHS.losses,
+        *(PATHS.task_vectors(size) for size in STUDY.size_names),
+        *(PATHS.training_logs(size) for size in STUDY.size_names),
+        *(PATHS.snapshot_losses(size) for size in STUDY.size_names),
+        *(PATHS.multitask_losses(size) for size in multitask),
+        *variant_losses(wildcards),
     ]
 
 

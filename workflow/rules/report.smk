@@ -26,6 +26,25 @@ rule figure:
         "python -m mergelaw report figure --config {params.config} --figure {wildcards.figure} > {log} 2>&1"
 
 
+rule costs:
+    """What the study's jobs cost, by stage, size and method."""
+    input:
+        costly,
+    output:
+        "<study>/report/costs.parquet",
+    log:
+        "<study>/logs/report/costs.log",
+    benchmark:
+        "<study>/benchmarks/report/costs.tsv"
+    conda:
+        "../../envs/analysis.yaml"
+    params:
+        config=STUDY_CONFIG,
+        slice=slice_of("report", "costs"),
+    shell:
+        "python -m mergelaw report costs --config {params.config} > {log} 2>&1"
+
+
 rule page:
     """The report in words, tables and figures: one file that needs no network."""
     input:

@@ -22,10 +22,13 @@ from mergelaw.config.method_checks import (
     weight_problems,
 )
 from mergelaw.config.methods import Method
-from mergelaw.config.models import Evaluation, Expert, Size, Training
+from mergelaw.config.models import Evaluation, Expert, Multitask, Size, Training
 from mergelaw.config.study import Laws, Lineage, Orders, Scales, Sweep
 
 Problems = Iterator[str]
+
+TAKEN = {"base": "the base model", "multitask": "the multitask baseline"}
+"""Names that no expert may have."""
 
 
 def _repeated(key: str, names: list[str]) -> Problems:
@@ -54,12 +57,12 @@ def check_domains(domains: tuple[Domain, ...]) -> Problems:
 
 
 def check_experts(experts: tuple[Expert, ...], domains: tuple[Domain, ...]) -> Problems:
-    """Names are unique, `base` is left free, and home domains exist."""
+    """Names are unique, `base` and `multitask` are left free, and home domains exist."""
     yield from _repeated("experts.name", [expert.name for expert in experts])
     known = [domain.name for domain in domains]
     for index, expert in enumerate(experts):
-        if expert.name == "base":
-            yield f"experts[{index}].name = 'base': the word is taken by the base model"
+        if expert.name in TAKEN:
+            yield f"experts[{index}].name = {expert.name!r}: the word is taken by {TAKEN[expert.name]}"
         if expert.domain is not None and expert.domain not in known:
             yield f"experts[{index}].domain = {expert.domain!r}: must be one of {', '.join(known)}"
 
@@ -144,6 +147,69 @@ def check_lengths(sizes: tuple[Size, ...], training: Training, evaluation: Evalu
                     f"{name}.max_length = {length}: at most "
                     f"sizes[{index}].architecture.context = {size.architecture.context}"
                 )
+
+
+def check_training(training: Training) -> Problems:
+    """Lengths of trainings are given once; snapshots rise; names of settings are unique."""
+    yield from _repeated("training.settings.name", [entry.name for entry in training.settings])
+    sections = {"training.expert": training.expert}
+    sections |= {f"training.settings[{i}]": entry for i, entry in enumerate(training.settings)}
+    for key, entry in sections.items():
+        if {"steps", "epochs"} <= entry.model_fields_set and None not in (
+            entry.steps,
+            entry.epochs,
+        ):
+            yield f"{key}: give either `steps` or `epochs`"
+    shares = list(training.expert.snapshots)
+    if shares != sorted(set(shares)) or shares[-1:] == [1.0]:
+        yield (
+            f"training.expert.snapshots = {shares}: must rise and be below 1, which is the expert "
+            "itself"
+        )
+    if training.expert.attention == "flash_attention_2" and training.expert.precision == "float32":
+        yield (
+            "training.expert.attention = 'flash_attention_2': takes no float32; give precision: "
+            "bfloat16, or attention: sdpa"
+        )
+
+
+def check_settings(training: Training, sizes: tuple[Size, ...]) -> Problems:
+    """Only experts that are trained here can be trained under several settings."""
+    for index, size in enumerate(sizes if training.settings else ()):
+        if size.experts:
+            yield (
+                f"sizes[{index}].experts: {', '.join(sorted(size.experts))} are finished, and "
+                "training.settings trains every expert under each setting; leave one of them out"
+            )
+
+
+def check_launch(sizes: tuple[Size, ...]) -> Problems:
+    """A launch file is named by a path."""
+    for index, size in enumerate(sizes):
+        if size.launch is not None and not size.launch.strip().endswith((".yaml", ".yml")):
+            yield (
+                f"sizes[{index}].launch = {size.launch!r}: must be the path of a YAML file of "
+                "`accelerate launch`, such as workflow/launch/zero3.yaml"
+            )
+
+
+def check_multitask(multitask: Multitask | None, experts: tuple[Expert, ...]) -> Problems:
+    """Its experts are of the pool, at least two, and have items."""
+    if multitask is None:
+        return
+    domains = {expert.name: expert.domain for expert in experts}
+    names = multitask.experts or tuple(domains)
+    yield from _repeated("multitask.experts", list(names))
+    for name in names:
+        if name not in domains:
+            yield f"multitask.experts = {name!r}: not in the pool ({', '.join(sorted(domains))})"
+        elif domains[name] is None:
+            yield (
+                f"multitask.experts: expert {name!r} has no home domain whose items could be "
+                "learned from; give its `domain` in `experts`, or list the others"
+            )
+    if len(set(names)) < 2:
+        yield f"multitask.experts = {list(names)}: must be two at least"
 
 
 def check_data(data: Data, sizes: tuple[Size, ...], experts: tuple[Expert, ...]) -> Problems:
@@ -297,6 +363,10 @@ CHECKS: tuple[Callable[..., Problems], ...] = (
     check_sizes,
     check_architectures,
     check_lengths,
+    check_training,
+    check_settings,
+    check_launch,
+    check_multitask,
     check_data,
     check_tokenizer,
     check_design,

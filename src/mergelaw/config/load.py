@@ -48,7 +48,7 @@ def parse_study(raw: object, origin: str = "config") -> Study:
     problems += cross_section_problems(sections)
     if problems:
         raise ConfigError(listing(origin, problems))
-    return Study.model_validate(dict(top))
+    return Study.model_validate(dict(top)).with_settings()
 
 
 def read_yaml(path: Path) -> object:

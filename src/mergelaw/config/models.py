@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
-from mergelaw.config.base import Name, Section
+from mergelaw.config.base import Fraction, Name, Section
 from mergelaw.config.design import DesignPart
 
 Decay = Annotated[float, Field(ge=0, lt=1)]
@@ -60,6 +60,28 @@ class Size(Section):
     design: tuple[DesignPart, ...] | None = Field(
         None, description="Subsets of this size, where they differ from the study's `design`."
     )
+    launch: str | None = Field(
+        None,
+        description="`accelerate launch` file, such as workflow/launch/zero3.yaml, by whose "
+        "processes experts are trained at this size; one plain process when absent.",
+    )
+    _setting: str = PrivateAttr("")
+
+    @property
+    def setting(self) -> str:
+        """Name in `training.settings` of how its experts are trained; "" for `training.expert`."""
+        return self._setting
+
+    @property
+    def base_size(self) -> str:
+        """Name of the size as the config lists it, whose base this one has."""
+        return self.name.removesuffix(f"@{self.setting}")
+
+    def under(self, setting: str) -> "Size":
+        """Return the same base with experts that are trained under another setting."""
+        other = self.model_copy(update={"name": f"{self.name}@{setting}"})
+        other._setting = setting
+        return other
 
 
 class Expert(Section):
@@ -88,16 +110,73 @@ class BaseTraining(Section):
     clip_norm: float = Field(1.0, gt=0, description="Largest gradient norm of a step.")
 
 
+class Lora(Section):
+    """Low-rank adapters by PEFT; the expert is saved with them merged into its base."""
+
+    rank: int = Field(gt=0, description="Rank of each update.")
+    alpha: float = Field(16.0, gt=0, description="Each update is scaled by alpha / rank.")
+    dropout: float = Field(0.0, ge=0, lt=1, description="Share of the adapters' inputs dropped.")
+    targets: tuple[str, ...] = Field(
+        (), description="Names of the linear layers; all but the head when empty."
+    )
+
+
 class ExpertTraining(BaseTraining):
     """Supervised fine-tuning of experts: loss on the response only, no attention across items."""
 
-    steps: int = Field(40, gt=0, description="Optimizer steps.")
+    steps: int = Field(40, gt=0, description="Optimizer steps; not read where `epochs` are given.")
+    epochs: float | None = Field(
+        None, gt=0, description="Rounds over the domain's training items, in place of `steps`."
+    )
     batch_rows: int = Field(16, gt=0, description="Items a step.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak rate at `learning_rate_width`.")
     betas: tuple[Decay, Decay] = Field((0.9, 0.99), description="AdamW's moment decays.")
-    max_length: int = Field(
-        128, gt=1, description="Longest item in tokens; longer ones are cut and counted."
+    max_length: int = Field(128, gt=1, description="Longest item in tokens.")
+    truncate: bool = Field(
+        False, description="Cut longer items, and count them; else they are an error."
     )
+    precision: Literal["float32", "bfloat16"] = Field(
+        "float32",
+        description="Type of the forward pass and of the saved expert; the optimizer's weights "
+        "are float32.",
+    )
+    pack: bool = Field(
+        False,
+        description="Join the items of a step to rows of at most `max_length` tokens, without "
+        "attention across items.",
+    )
+    micro_batch_rows: int | None = Field(
+        None,
+        gt=0,
+        description="Rows of one forward pass, over which a step's gradient is accumulated; all "
+        "of a process when absent.",
+    )
+    gradient_checkpointing: bool = Field(
+        False, description="Compute activations anew in the backward pass, for memory."
+    )
+    attention: Literal["sdpa", "eager", "flash_attention_2"] = Field(
+        "sdpa", description="Implementation of attention; the last needs the package flash-attn."
+    )
+    save_minutes: float = Field(
+        15.0, gt=0, description="Time between two checkpoints that a killed training goes on from."
+    )
+    snapshots: tuple[Fraction, ...] = Field(
+        (),
+        description="Shares of the training after which the expert is kept, and scored on its own "
+        "domain for the full report.",
+    )
+    lora: Lora | None = Field(None, description="Low-rank adapters; full fine-tuning when absent.")
+
+
+class Setting(Section):
+    """Another way of training every expert, beside `training.expert`; what is absent is as there."""
+
+    name: Name = Field(description="Its name; a size trained so is called SIZE@NAME.")
+    steps: int | None = Field(None, gt=0, description="Optimizer steps.")
+    epochs: float | None = Field(None, gt=0, description="Rounds, in place of steps.")
+    batch_rows: int | None = Field(None, gt=0, description="Items a step.")
+    learning_rate: float | None = Field(None, gt=0, description="Peak rate.")
+    lora: Lora | None = Field(None, description="Low-rank adapters.")
 
 
 class Training(Section):
@@ -105,6 +184,34 @@ class Training(Section):
 
     base: BaseTraining = Field(BaseTraining(), description="Pre-training of ladder bases.")
     expert: ExpertTraining = Field(ExpertTraining(), description="Fine-tuning of experts.")
+    settings: tuple[Setting, ...] = Field(
+        (),
+        description="Further settings of `expert`: each size is trained, merged and scored under "
+        "each, and curves are reported for each.",
+    )
+
+    def of(self, setting: str) -> ExpertTraining:
+        """Return how experts are trained under a setting; "" is `expert` itself."""
+        if not setting:
+            return self.expert
+        other = next(entry for entry in self.settings if entry.name == setting)
+        changes = other.model_dump(exclude={"name", "lora"}, exclude_none=True)
+        if other.steps is not None:
+            changes["epochs"] = None
+        if other.lora is not None:
+            changes["lora"] = other.lora
+        return self.expert.model_copy(update=changes)
+
+
+class Multitask(Section):
+    """The multitask baseline: one model fine-tuned on the items of all experts together.
+
+    It sees each item as often as the experts did, in one random order.
+    """
+
+    experts: tuple[Name, ...] = Field(
+        (), description="Experts whose items it is trained on; the whole pool when empty."
+    )
 
 
 class Evaluation(Section):

@@ -8,7 +8,14 @@ from mergelaw.config.base import Name, Section
 from mergelaw.config.data import Data, Domain, Tokenizer
 from mergelaw.config.design import DesignPart
 from mergelaw.config.methods import Method
-from mergelaw.config.models import Evaluation, Expert, Size, Training
+from mergelaw.config.models import (
+    Evaluation,
+    Expert,
+    ExpertTraining,
+    Multitask,
+    Size,
+    Training,
+)
 
 
 class Laws(Section):
@@ -140,6 +147,9 @@ class Study(Section):
         min_length=1, description="Which subsets are merged; append a part to grow a study."
     )
     training: Training = Field(Training(), description="Training of bases and experts.")
+    multitask: Multitask | None = Field(
+        None, description="The multitask baseline, trained for the full report only."
+    )
     evaluation: Evaluation = Field(Evaluation(), description="Scoring of merges.")
     sweep: Sweep = Field(Sweep(), description="Merging in memory.")
     scales: Scales | None = Field(
@@ -179,6 +189,29 @@ class Study(Section):
     def mask_seeds_of(self, method: Method) -> tuple[int, ...]:
         """Return the seeds that a method is repeated with: one where it draws no masks."""
         return self.mask_seeds if method.draws_masks else (0,)
+
+    @property
+    def ladder(self) -> tuple[str, ...]:
+        """Names of the sizes as the config lists them: those trained by `training.expert`."""
+        return tuple(size.name for size in self.sizes if not size.setting)
+
+    @property
+    def multitask_experts(self) -> tuple[str, ...]:
+        """Experts whose items the multitask baseline is trained on; none without a baseline."""
+        if self.multitask is None:
+            return ()
+        return self.multitask.experts or self.expert_names
+
+    def expert_training(self, size: str) -> ExpertTraining:
+        """Return how experts are trained at a size."""
+        return self.training.of(self.size(size).setting)
+
+    def with_settings(self) -> "Study":
+        """Return the study with a further size for each size and training setting."""
+        further = [
+            size.under(setting.name) for setting in self.training.settings for size in self.sizes
+        ]
+        return self.model_copy(update={"sizes": (*self.sizes, *further)})
 
     def size(self, name: str) -> Size:
         """Return the size called `name`."""

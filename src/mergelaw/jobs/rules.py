@@ -30,6 +30,10 @@ RULES: Mapping[str, Rule] = {
     "shards": Rule("data"),
     "base": Rule("experts", ("size",), on_device=True),
     "expert": Rule("experts", ("size", "expert"), on_device=True),
+    "multitask": Rule("experts", ("size",), on_device=True),
+    "multitask_losses": Rule("experts", ("size",), on_device=True),
+    "snapshot_losses": Rule("experts", ("size",), on_device=True),
+    "training_logs": Rule("experts", ("size",)),
     "chunk": Rule("sweep", ("size", "method", "chunk"), on_device=True),
     "losses": Rule("sweep"),
     "part": Rule("sweep", ("part",)),
@@ -44,6 +48,7 @@ RULES: Mapping[str, Rule] = {
     "fits": Rule("laws"),
     "analysis": Rule("laws", ("analysis",)),
     "figure": Rule("report", ("figure",)),
+    "costs": Rule("report"),
     "page": Rule("report", ("page",)),
 }
 """Every rule that runs a job, by name."""
