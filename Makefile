@@ -50,7 +50,7 @@ bench-seeds: $(VENV)/installed
 $(VENV)/installed: pyproject.toml envs/constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit('mergelaw needs Python 3.11 or newer; set PYTHON=...' if sys.version_info < (3, 11) else 0)"
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --disable-pip-version-check --quiet --constraint envs/constraints.txt --editable ".[slurm,dev]"
+	$(BIN)/pip install --disable-pip-version-check --quiet --constraint envs/constraints.txt --editable ".[train,slurm,dev]"
 	@touch $@
 
 clean:

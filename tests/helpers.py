@@ -45,7 +45,13 @@ STUDY: dict[str, Any] = {
     "design": [{"kind": "exhaustive", "chunk_size": 5}],
     "training": {
         "base": {"steps": 3, "batch_rows": 4},
-        "expert": {"steps": 3, "batch_rows": 4, "max_length": 96, "learning_rate": 0.01},
+        "expert": {
+            "steps": 3,
+            "batch_rows": 4,
+            "max_length": 96,
+            "truncate": True,
+            "learning_rate": 0.01,
+        },
     },
     "evaluation": {"tokens_per_domain": 200, "max_length": 96},
     "laws": {"forecast_k": [1, 2, 3]},
@@ -89,11 +95,12 @@ def run_data(study: Study, paths: StudyPaths) -> None:
 
 
 def run_experts(study: Study, paths: StudyPaths) -> None:
-    """Train all bases and experts of a study."""
+    """Train all bases and experts of a study, under every training setting."""
     from mergelaw.experts.stage import train_base, train_expert
 
     for size in study.size_names:
-        train_base(study, paths, size)
+        if size in study.ladder:
+            train_base(study, paths, size)
         for expert in study.expert_names:
             train_expert(study, paths, size, expert)
 

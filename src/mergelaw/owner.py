@@ -107,7 +107,7 @@ class Owner:
         who = record.title if record else "someone who removed its record"
         raise BusyError(
             f"{self._path}: this job was taken over by {who}, as this process gave no sign of life "
-            f"for {DEAD_SECONDS / 60:g} minutes; it ends here, and what it had scored is kept"
+            f"for {DEAD_SECONDS / 60:g} minutes; it ends here, and what it had done is kept"
         )
 
     def _create(self) -> bool:
@@ -207,5 +207,5 @@ def _busy(path: Path, record: Record) -> BusyError:
     way = f"`scancel {slurm_job}`" if slurm_job else "end that process"
     return BusyError(
         f"{path}: {record.title} does this job now; wait for its end, or {way} and run this again: "
-        "it goes on from the merges that are scored"
+        "it goes on from what is kept"
     )

@@ -16,7 +16,12 @@ SCALED_FROM = 10**6
 
 
 def progress(
-    work: Iterable[T], total: int, label: str, unit: str, weigh: Callable[[T], int] | None = None
+    work: Iterable[T],
+    total: int,
+    label: str,
+    unit: str,
+    weigh: Callable[[T], int] | None = None,
+    start: int = 0,
 ) -> Iterator[T]:
     """Yield from `work` while showing the count, the rate and the time left on standard error.
 
@@ -30,34 +35,61 @@ def progress(
         For the display.
     weigh : callable, optional
         What one piece counts for; 1 without it.
+    start : int
+        What was done before: it counts, and is no part of the rate.
     """
     if sys.stderr.isatty():
-        yield from _bar(work, total, label, unit, weigh)
+        yield from _bar(work, total, label, unit, weigh, start)
         return
-    start = last = time.monotonic()
-    done = 0
+    begun = last = time.monotonic()
+    done = start
     for thing in work:
         now = time.monotonic()
         if now - last >= LOG_SECONDS:
-            print(_line(done, total, now - start, label, unit), file=sys.stderr, flush=True)
+            _print(_line(done, total, now - begun, label, unit, start))
             last = now
         yield thing
         done += weigh(thing) if weigh else 1
-    print(_line(total, total, time.monotonic() - start, label, unit), file=sys.stderr, flush=True)
+    _print(_line(total, total, time.monotonic() - begun, label, unit, start))
+
+
+def _print(line: str) -> None:
+    print(line, file=sys.stderr, flush=True)
 
 
 def _bar(
-    work: Iterable[T], total: int, label: str, unit: str, weigh: Callable[[T], int] | None
+    work: Iterable[T],
+    total: int,
+    label: str,
+    unit: str,
+    weigh: Callable[[T], int] | None,
+    start: int,
 ) -> Iterator[T]:
     scaled = total >= SCALED_FROM
-    with tqdm(total=total, desc=label, unit=unit, unit_scale=scaled, dynamic_ncols=True) as bar:
+    with tqdm(
+        total=total,
+        desc=label,
+        unit=unit,
+        unit_scale=scaled,
+        dynamic_ncols=True,
+        initial=start,
+    ) as bar:
         for thing in work:
             yield thing
             bar.update(weigh(thing) if weigh else 1)
 
 
-def _line(done: int, total: int, elapsed: float, label: str, unit: str) -> str:
+def _line(done: int, total: int, elapsed: float, label: str, unit: str, start: int) -> str:
     scaled = total >= SCALED_FROM
     return str(
-        tqdm.format_meter(done, total, elapsed, prefix=label, unit=unit, unit_scale=scaled, ncols=0)
+        tqdm.format_meter(
+            done,
+            total,
+            elapsed,
+            prefix=label,
+            unit=unit,
+            unit_scale=scaled,
+            ncols=0,
+            initial=start,
+        )
     )

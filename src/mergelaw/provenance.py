@@ -26,11 +26,11 @@ from mergelaw.variants import (
 STAGE_VERSION = {
     "design": 1,
     "data": 2,
-    "experts": 1,
+    "experts": 2,
     "sweep": 3,
     "merge": 1,
     "laws": 2,
-    "report": 2,
+    "report": 3,
 }
 """Raised by hand when a stage's numbers change: results of an older version are then made again."""
 
@@ -92,8 +92,13 @@ def versions() -> dict[str, str]:
 VARIED = {
     **dict.fromkeys(("scale_fits", "scale_curves", "best_scales"), "scales"),
     "order": "orders",
+    "multitask": "multitask",
 }
-"""Analyses of merges beside the design, and the section of the config that these are made by."""
+"""Analyses of models beside the design's merges, and the section of the config behind them."""
+
+
+TRAINED = ("capacity", "capacity_fits")
+"""Analyses of how experts are trained."""
 
 
 def _dump(section: BaseModel) -> dict[str, Any]:
@@ -272,6 +277,8 @@ def _analysis(study: Study, analysis: str) -> dict[str, Any]:
     blocks = {domain.name: domain.block for domain in study.domains}
     section = VARIED.get(analysis)
     varied = {section: study.model_dump(mode="json", include={section})} if section else {}
+    if analysis in TRAINED:
+        varied = {"settings": {size: _training(study, size) for size in study.size_names}}
     return {"analysis": analysis, "blocks": blocks, **varied, **_laws(study)}
 
 

@@ -3,6 +3,8 @@
 import os
 import signal
 import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from types import FrameType
 
 ENDING = (signal.SIGTERM, signal.SIGINT)
@@ -38,6 +40,28 @@ def end_in_order() -> None:
             signal.signal(number, _raise)
     os.register_at_fork(after_in_child=_as_usual)
     sys.unraisablehook = _lost
+
+
+@contextmanager
+def held_back() -> Iterator[Callable[[], int | None]]:
+    """Hold both signals back in the block, so that work in it can end where it chooses to.
+
+    Yields
+    ------
+    callable
+        Returns the first signal that has come, None while none has. Later ones change nothing: a
+        scheduler and a launcher may each send theirs. What has come is not raised at the end.
+    """
+    come: list[int] = []
+    former = {number: signal.getsignal(number) for number in ENDING}
+    for number, handler in former.items():
+        if handler is not signal.SIG_IGN:
+            signal.signal(number, lambda number, _: come.append(number))
+    try:
+        yield lambda: come[0] if come else None
+    finally:
+        for number, handler in former.items():
+            signal.signal(number, handler)
 
 
 _owner = [0]

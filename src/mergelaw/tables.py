@@ -93,24 +93,27 @@ SNAPSHOTS: Schema = {  # experts along their training, each on its own domain
 }
 SNAPSHOTS_KEY = ("size", "expert", "step")
 
-COSTS: Schema = {  # what jobs cost
+COSTS: Schema = {  # what jobs cost; null: not known, or not for such jobs
     "stage": pl.String,
     "rule": pl.String,
     "size": pl.String,  # null: the rule has none
     "method": pl.String,
-    "device": pl.String,  # null: the job used no model
-    "n_jobs": pl.Int64,
-    "n_failed": pl.Int64,  # attempts that failed or were killed
+    "device": pl.String,  # that models ran on; null: none did
+    "n_jobs": pl.Int64,  # that are done: all sums but those of failed attempts are over these
     "wall_seconds": pl.Float64,
-    "failed_seconds": pl.Float64,  # of those attempts
     "cpu_seconds": pl.Float64,
     "device_hours": pl.Float64,
     "peak_memory_bytes": pl.Int64,  # the largest of any job, on the host
+    "peak_device_bytes": pl.Int64,  # the same, of one GPU
     "n_tokens": pl.Int64,  # that models read
-    "flops": pl.Float64,  # estimated
-    "energy_joules": pl.Float64,  # null where no device tells it
+    "flops": pl.Float64,  # of models, estimated
+    "energy_joules": pl.Float64,
     "n_merges": pl.Int64,
-    "merge_seconds": pl.Float64,
+    "prepare_seconds": pl.Float64,  # holding base and experts, and trimming or masking them once
+    "merge_seconds": pl.Float64,  # of all these merges
+    "n_failed": pl.Int64,  # attempts that failed or were killed, before or in place of the done
+    "failed_seconds": pl.Float64,  # wall time of these
+    "failed_device_hours": pl.Float64,
 }
 COSTS_KEY = ("stage", "rule", "size", "method", "device")
 

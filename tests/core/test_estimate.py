@@ -142,7 +142,7 @@ def test_more_gpus_make_the_wall_time_shorter_and_the_work_the_same(planned):
 
 
 def test_fewer_gpus_than_a_job_needs_are_refused():
-    with pytest.raises(ConfigError, match=r"--gpus 2: a job of the largest size needs 3 H100"):
+    with pytest.raises(ConfigError, match=r"--gpus 2: a job of rule chunk at 72b needs 3 H100"):
         Estimate(qwen(replace(H100, n_devices=2)))
 
 
@@ -258,12 +258,11 @@ ALONE = {"part", "part_curves"}
 def test_every_rule_of_the_workflow_has_a_row():
     text = "".join(path.read_text() for path in (ROOT / "workflow" / "rules").glob("*.smk"))
     rules = set(re.findall(r"^rule (\w+):", text, re.MULTILINE))
-    found = Estimate(ladder(CPU, TEXT, *FULL))
+    found = Estimate(ladder(CPU, TEXT, *FULL, ("multitask", {})))
     assert {row.rule for row in (*found.rows, *found.cells, *found.full)} == rules - ALONE
 
 
 def test_the_full_report_costs_the_merges_that_its_jobs_make():
-    assert Estimate(ladder()).full == []
     case = ladder(CPU, TEXT, *FULL)
     rows = {(row.rule, row.size): row for row in Estimate(case).full}
     made = {"scales": scale_series(case.study), "orders": order_series(case.study)}
@@ -277,7 +276,26 @@ def test_the_full_report_costs_the_merges_that_its_jobs_make():
     subsets = sum(map(len, scale_subsets(case.study).values()))
     assert rows["best_scales", "small"].n_merges == entries * subsets
     assert "snakemake full" in table_text(Estimate(case))
-    assert "snakemake full" not in table_text(Estimate(ladder()))
+
+
+def full_rules(*changes):
+    return [(row.rule, row.size) for row in Estimate(ladder(CPU, TEXT, *changes)).full]
+
+
+def test_the_full_report_costs_what_the_study_has():
+    """Experts are scored where they are trained; a baseline is trained once for each base."""
+    scored = [("snapshot_losses", "small"), ("snapshot_losses", "large")]
+    assert full_rules() == [*scored, ("training_logs", ""), ("costs", "")]
+    setting = ("training.settings", [{"name": "more", "steps": 9}])
+    found = full_rules(("multitask", {}), setting)
+    assert found[:4] == [
+        (rule, size) for size in ("small", "large") for rule in ("multitask", "multitask_losses")
+    ]
+    assert [size for rule, size in found if rule == "snapshot_losses"] == [
+        *("small", "large"),
+        *("small@more", "large@more"),
+    ]
+    assert [row.rule for row in Estimate(qwen()).full] == ["costs"]
 
 
 def test_finished_checkpoints_are_not_trained(planned):
@@ -288,8 +306,9 @@ def test_training_is_counted_where_the_study_trains():
     case = ladder()
     rows = {row.rule: row for row in Estimate(case).rows if row.size == "small"}
     n = case.sizes["small"].shape.n_params
-    assert rows["base"].flops == 6 * n * 3 * 4 * 96
-    assert rows["expert"].flops == 3 * 6 * n * 3 * 4 * 96
+    attention = 3 * 4 * 1 * 16 * 96  # three passes of 4 L d T for each token
+    assert rows["base"].flops == (6 * n + attention) * 3 * 4 * 96
+    assert rows["expert"].flops == 3 * rows["base"].flops
     assert rows["expert"].bytes_written == 3 * 4 * n
     assert rows["base"].bytes_written == 4 * n
 
@@ -561,37 +580,6 @@ def test_text_prepared_under_another_config_is_not_counted_and_told(tmp_path, to
     said = [note for note in Estimate(ladder(CPU, text)).notes if "is of another config" in note]
     assert len(said) == 1
     assert Estimate(ladder(CPU, replace(text, changed=False))).notes == []
-
-
-def trained_experts(batch_rows):
-    """The paper's study, but that it trains the experts of its two smallest sizes."""
-    raw = qwen_dict()
-    raw["experts"] = [expert | {"domain": "algebra"} for expert in raw["experts"]]
-    raw["sizes"] = [size | {"experts": {}} for size in raw["sizes"][:2]]
-    raw["training"]["expert"] |= {"batch_rows": batch_rows, "max_length": 16384}
-    return replace(qwen(), study=parse_study(raw))
-
-
-def test_training_that_one_device_cannot_hold_is_said_to_be_impossible_and_counted():
-    found = Estimate(trained_experts(16))
-    rows = {row.size: row for row in found.rows if row.rule == "expert"}
-    needed = {size: row.devices_per_job for size, row in rows.items()}
-    assert needed["0.5b"] > 1
-    assert len(found.notes) == 1
-    said = found.notes[0]
-    assert "a training job uses one H100" in said
-    assert ", ".join(f"{n} (expert at {size})" for size, n in needed.items()) in said
-    assert "cannot be trained here" in said
-    assert "the totals count them" in said
-    assert "name finished checkpoints under sizes[].experts, or lower" in said
-    assert found.total["device_seconds"] > sum(row.device_seconds for row in rows.values()) > 0
-
-
-def test_training_that_one_device_holds_is_not_remarked_on():
-    found = Estimate(trained_experts(1))
-    devices = {row.size: row.devices_per_job for row in found.rows if row.rule == "expert"}
-    assert devices["0.5b"] == 1
-    assert not [note for note in found.notes if "expert at 0.5b" in note]
 
 
 def test_nonsense_is_refused_all_at_once():

@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 
 from mergelaw.config import read_study
+from mergelaw.costs import add_work
 from mergelaw.errors import BusyError, ConfigError
 from mergelaw.jobs import recording
-from mergelaw.jobs.record import JobRecord, n_scored, read_record
+from mergelaw.jobs.record import JobRecord, cost_path, n_scored, read_record
 from mergelaw.jobs.recording import recorded
 from mergelaw.jobs.rules import RULES
 from mergelaw.paths import StudyPaths
@@ -69,7 +70,11 @@ def test_a_finished_job_tells_what_it_was(here):
     assert before < record.started.timestamp() < record.ended.timestamp() < time.time()
     ran = (record.ended - record.started).total_seconds()
     assert record.wall_seconds == pytest.approx(ran, abs=0.1)
-    assert [path.name for path in (here / ITEMS).parent.iterdir()] == ["algebra.json"]
+    assert sorted(path.name for path in (here / ITEMS).parent.iterdir()) == [ITEMS.name, "costs"]
+    cost = json.loads((here / ITEMS.parent / "costs" / ITEMS.name).read_text())
+    assert (cost["stage"], cost["domain"], cost["slice"]) == ("data", "algebra", record.slice)
+    assert 0 < cost["wall_seconds"] <= record.wall_seconds
+    assert cost["device_hours"] == {}
 
 
 def test_a_failed_job_tells_why_and_the_next_attempt_counts_on(here):
@@ -85,6 +90,64 @@ def test_a_failed_job_tells_why_and_the_next_attempt_counts_on(here):
     assert (second.state, second.attempt, second.failed_attempts) == ("done", 2, 1)
     assert second.error is None
     assert second.earlier_wall_seconds == second.earlier_gpu_seconds == first.wall_seconds
+    assert (second.tries, second.tries_wall_seconds) == (1, first.wall_seconds)
+    assert second.tries_gpu_seconds == first.wall_seconds
+    assert items().returncode == 0
+    third = read_record(here / ITEMS)
+    assert (third.failed_attempts, third.tries, third.tries_wall_seconds) == (1, 0, 0)
+
+
+def test_an_attempt_under_another_config_is_none_of_its_tries(here):
+    study = read_study(SMOKE)
+    paths = StudyPaths.of(study)
+    for _ in range(2):
+        with pytest.raises(ConfigError), recorded(study, paths, "fits"):
+            raise ConfigError("wrong")
+    assert read_record(paths.job_record("fits")).tries == 1
+    other = study.model_copy(update={"seed": 5})
+    with recorded(other, paths, "fits"):
+        pass
+    record = read_record(paths.job_record("fits"))
+    assert (record.failed_attempts, record.tries) == (2, 0)
+
+
+def test_a_failed_job_leaves_no_cost(here):
+    study = read_study(SMOKE)
+    paths = StudyPaths.of(study)
+    with pytest.raises(ConfigError), recorded(study, paths, "fits"):
+        raise ConfigError("wrong")
+    assert not cost_path(paths, "fits", {}).exists()
+
+
+def test_work_of_models_counts_as_the_job_s(here):
+    study = read_study(SMOKE)
+    paths = StudyPaths.of(study)
+    names = {"size": "w16", "method": "ties", "subset": "algebra+code"}
+    with recorded(study, paths, "cell_losses", **names):
+        add_work(12, 34.0)
+    cost = json.loads(cost_path(paths, "cell_losses", names).read_text())
+    assert (cost["tokens_read"], cost["flops"], cost["subset"]) == (12, 34.0, "algebra+code")
+    assert cost["device_hours"] == {"cpu": cost["wall_seconds"] / 3600}
+
+
+def test_jobs_with_a_cost_json_of_their_own_get_no_second_one(here):
+    study = read_study(SMOKE)
+    paths = StudyPaths.of(study)
+    targets = {"domain": "code", "size": "w16", "method": "ties", "expert": "code", "chunk": "0"}
+    targets |= {"subset": "code", "part": "w16/ties"}
+    targets |= {"analysis": "gaps", "figure": "gains", "page": "full"}
+    own = set()
+    for name, rule in RULES.items():
+        names = {target: targets[target] for target in rule.targets}
+        place = cost_path(paths, name, names)
+        if paths.root / "jobs" not in place.parents:
+            own.add(name)
+            assert place.name.endswith("cost.json")
+    training, sweep = {"base", "expert", "multitask"}, {"chunk", "scales", "best_scales", "orders"}
+    assert own == training | sweep | {"cell", "task_vectors"}
+    with recorded(study, paths, "task_vectors", size="w16"):
+        pass
+    assert not list(paths.root.rglob("*cost*"))
 
 
 def test_a_killed_job_counts_until_its_last_sign_of_life(here):

@@ -5,7 +5,6 @@ import math
 from dataclasses import replace
 
 import pytest
-import yaml
 
 from mergelaw.config import parse_study, read_study
 from mergelaw.costs.estimate import Estimate
@@ -31,7 +30,7 @@ EXPERTS = {name: f"org/{name}" for name in ("algebra", "biology", "code")}
 
 
 def needs_of(study, node=H100):
-    return Needs(study, StudyPaths.of(study), node, "machine.yaml")
+    return Needs(study, StudyPaths.of(study), node, "machine.yaml", str(ROOT))
 
 
 def given(n_params=10**9, *changes):
@@ -74,7 +73,7 @@ def on_this_machine(study, node=H100):
 
 
 STUDIES = {
-    "trained": study_of(("mask_seeds", [0, 1]), *FULL),
+    "trained": study_of(("mask_seeds", [0, 1]), ("multitask", {}), *FULL),
     "given": given(),
     "the paper's": parse_study(qwen_dict()),
 }
@@ -99,7 +98,10 @@ def test_jobs_cost_together_what_the_estimate_says_of_their_row(name):
 
 @pytest.mark.parametrize(
     "rule",
-    ["base", "expert", "scales", "best_scales", "orders", "cell", "cell_losses", "task_vectors"],
+    [
+        *("base", "expert", "multitask", "multitask_losses", "snapshot_losses"),
+        *("scales", "best_scales", "orders", "cell", "cell_losses", "task_vectors"),
+    ],
 )
 def test_a_job_s_row_is_the_estimate_s(rule):
     case = on_this_machine(STUDIES["trained"])
@@ -244,30 +246,10 @@ def test_more_gpus_than_a_node_has_are_refused_for_all_sizes_at_once():
     assert "a node has 1 (gpus_per_node): take nodes with more or larger GPUs" in found[0]
 
 
-def test_training_that_one_device_cannot_hold_is_refused_with_the_way_out():
-    raw = yaml.safe_load(QWEN.read_text())
-    raw["sizes"][0]["experts"] = {"algebra": "org/finished"}
-    found = refused(parse_study(raw), "expert", size="72b", expert="algebra")
-    assert [line.split(":")[0] for line in found] == [
-        f"size {name}" for name in ("1.5b", "3b", "7b", "14b", "32b", "72b")
-    ]
-    assert "it needs the memory of " in found[-1]
-    assert "name a finished checkpoint under sizes[].experts" in found[-1]
-
-
 def test_memory_that_no_node_has_is_refused():
     node = CPU.model_copy(update={"node_memory_gb": 2.5})
     (found,) = refused(given(), "chunk", node, size="one")
     assert found.startswith("size one: it needs 3.5 GB of memory at the least, and a node has 2.5")
-
-
-def test_training_that_the_partition_would_kill_is_refused():
-    changes = (("training.expert.steps", 10**7), ("training.expert.batch_rows", 64))
-    node = H100.model_copy(update={"longest_hours": 1})
-    found = refused(study_of(*changes), "expert", node, size="small", expert="code")
-    assert len(found) == 2
-    assert "hours and cannot go on after a kill, and the partition grants 1" in found[0]
-    assert needs_of(study_of(), node).of("expert", {"size": "small", "expert": "code"})
 
 
 def test_unknown_parameters_are_told_as_the_estimate_tells_them():

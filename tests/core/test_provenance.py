@@ -282,3 +282,50 @@ def test_a_digest_is_of_the_value_and_the_same_in_every_process():
             env=os.environ | {"PYTHONHASHSEED": seed},
         )
         assert result.stdout.strip() == digest({"a": 1, "b": [1, 2]})
+
+
+def test_an_edit_of_a_training_setting_trains_its_experts_alone():
+    """And compares the settings anew; what is fitted to losses follows from these."""
+
+    def slices(steps: int) -> dict[str, str]:
+        half, lora = {"name": "half", "steps": steps}, {"name": "lora", "lora": {"rank": 2}}
+        study = study_of(("training.settings", [half, lora]))
+        trained = {
+            size: fingerprint(study, "experts", "expert", size=size, expert="code")
+            for size in study.size_names
+        }
+        analyses = {
+            name: fingerprint(study, "laws", "analysis", analysis=name)
+            for name in ("capacity", "capacity_fits", "gains")
+        }
+        return trained | analyses | {"base": fingerprint(study, "experts", "base", size="small")}
+
+    before, after = slices(2), slices(1)
+    assert {name for name in before if before[name] != after[name]} == {
+        *("small@half", "large@half"),
+        *("capacity", "capacity_fits"),
+    }
+    assert len({before[size] for size in ("small", "small@half", "small@lora")}) == 3
+
+
+def test_an_edit_of_the_baseline_or_of_snapshots_leaves_other_trainings_alone():
+    def slices(*edits) -> dict[str, str]:
+        study = study_of(("multitask", {}), *edits)
+        jobs = {
+            job: fingerprint(study, "experts", job, size="small")
+            for job in ("multitask", "multitask_losses", "snapshot_losses", "training_logs")
+        }
+        jobs["expert"] = fingerprint(study, "experts", "expert", size="small", expert="code")
+        names = ("multitask", "post_training", "training_curves")
+        analyses = {n: fingerprint(study, "laws", "analysis", analysis=n) for n in names}
+        return jobs | {f"analysis {name}": mark for name, mark in analyses.items()}
+
+    def changes(edit) -> set[str]:
+        before, after = slices(), slices(edit)
+        return {name for name in before if before[name] != after[name]}
+
+    assert changes(("multitask.experts", ["code", "algebra"])) == {
+        *("multitask", "multitask_losses", "training_logs", "analysis multitask"),
+    }
+    kept = changes(("training.expert.snapshots", [0.5]))
+    assert kept == {"expert", "snapshot_losses", "training_logs"}

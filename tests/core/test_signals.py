@@ -215,3 +215,79 @@ def test_a_signal_that_is_ignored_stays_so():
     )
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
     assert done.stdout == "True\n"
+
+
+# --- held back ---
+
+HELD = """
+import os, signal, time
+from mergelaw.signals import EndedBySignal, end_in_order, held_back
+
+end_in_order()
+print(os.getpid(), flush=True)
+with held_back() as come:
+    while not come():
+        time.sleep(0.01)
+    time.sleep(0.3)  # further signals change nothing
+    print("finished", come(), flush=True)
+print("waits", flush=True)
+try:
+    time.sleep(60)
+except EndedBySignal as end:
+    print("ended", end.number, flush=True)
+"""
+
+
+def test_signals_held_back_let_work_end_where_it_chooses_to():
+    process = subprocess.Popen(
+        [sys.executable, "-c", HELD], stdout=subprocess.PIPE, text=True, bufsize=1
+    )
+    lines = iter(process.stdout.readline, "")
+    pid = int(next(lines))
+    time.sleep(0.2)
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGTERM):
+        os.kill(pid, number)
+        time.sleep(0.05)
+    assert next(lines).split() == ["finished", "15"]
+    assert next(lines).strip() == "waits"
+    os.kill(pid, signal.SIGINT)
+    assert next(lines).split() == ["ended", "2"]
+    assert process.wait(timeout=10) == 0
+
+
+def test_a_training_ended_by_sigterm_keeps_its_steps_and_goes_on(own_copy, tmp_path, monkeypatch):
+    """By the command line, in one process; what it goes on to is tested in tests/experts."""
+    from tests.helpers import study_dict
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("SLURM_JOB_ID", raising=False)
+    (tmp_path / "results").mkdir()
+    own_copy[1].root.rename(tmp_path / "results" / "tiny")
+    paths = StudyPaths(tmp_path / "results" / "tiny")
+    (tmp_path / "tiny.json").write_text(json.dumps(study_dict(("training.expert.steps", 3000))))
+    log = paths.training_progress("small", "code") / "log.jsonl"
+
+    def start() -> subprocess.Popen[str]:
+        words = "experts expert --config tiny.json --size small --expert code"
+        return subprocess.Popen(
+            [sys.executable, "-m", "mergelaw", *words.split()],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    done = 0
+    for _ in range(2):
+        job = start()
+        wait_for(lambda: log.is_file() and log.read_bytes().count(b"\n") > done + 20)  # noqa: B023
+        job.send_signal(signal.SIGTERM)
+        printed, _ = job.communicate(timeout=60)
+        assert job.returncode == 143, printed
+        kept = log.read_bytes().count(b"\n")
+        assert f"{kept} of 3000 steps are kept in" in printed
+        assert (f"goes on after {done} of 3000 steps" in printed) == (done > 0)
+        assert kept > done + 20
+        assert "Traceback" not in printed
+        done = kept
+    record = read_record(paths.job_record("expert", "small", "code"))
+    assert (record.state, record.attempt) == ("failed", 2)

@@ -1,223 +1,260 @@
-"""Training: what is learned from, at which rate, and when it must stop."""
+"""The loop: what it learns, at which rate, what never matters, and when it must stop."""
 
 import math
-import random
+import signal
+import time
+from types import SimpleNamespace
 
 import numpy as np
+import polars as pl
 import pytest
 import torch
 
-from mergelaw.config.models import BaseTraining, ExpertTraining
-from mergelaw.data.encode import Encoded, Encoder
-from mergelaw.data.tokenizer import load_tokenizer
-from mergelaw.errors import DataError, TrainingError
-from mergelaw.experts import loop, stage
-from mergelaw.experts.loop import TrainingBatch, learning_rate, train
-from mergelaw.experts.pretrain import pretraining_batches
-from mergelaw.experts.sft import sft_batches, training_items
-from tests.helpers import item_rows, tiny_model
+from mergelaw.data.encode import Encoded
+from mergelaw.errors import TrainingError
+from mergelaw.experts import loop as loop_module
+from mergelaw.experts.log import read_log
+from mergelaw.experts.loop import peak_rate, rate_share
+from mergelaw.experts.state import last_state
+from mergelaw.experts.text import TrainingText
+from mergelaw.models import head
+from mergelaw.signals import EndedBySignal
+from tests.experts.making import drawn, run_of, same_weights, settings_of, small_model, train
+from tests.helpers import tiny_model
 
-PAIRS = [(f"What is {i} plus {i}?", f"Answer: {2 * i}") for i in range(10)]
-
-
-def encoded(*lengths: int) -> list[Encoded]:
-    """Return items of these lengths, whose tokens name them and whose second half is scored."""
-    return [
-        Encoded(np.full(n, 10 + i, dtype=np.int32), np.arange(n) >= n // 2, 0)
-        for i, n in enumerate(lengths)
-    ]
+ITEMS = drawn(20, 9, 31, 14, 6, 25, 40)
 
 
-# --- batches ---
+def log_of(run) -> pl.DataFrame:
+    return read_log(run.text.parent / "log.jsonl", "small", "code")
 
 
-def test_labels_are_the_scored_tokens_alone():
-    items = encoded(6, 3, 8)
-    batch = next(sft_batches(items, 3, random.Random(0)))
-    assert batch.input_ids.shape == batch.labels.shape == (3, 8)
-    seen = set()
-    for ids, labels in zip(batch.input_ids.tolist(), batch.labels.tolist(), strict=True):
-        item = items[ids[0] - 10]
-        n = len(item.input_ids)
-        seen.add(ids[0])
-        assert ids == item.input_ids.tolist() + [0] * (8 - n)
-        wanted = [
-            t if s else -100 for t, s in zip(item.input_ids.tolist(), item.scored, strict=True)
-        ]
-        assert labels == wanted + [-100] * (8 - n), "padding is never a label"
-    assert len(seen) == 3
-
-
-def test_rounds_take_every_item_once_in_another_order():
-    batches = sft_batches(encoded(*[4] * 10), 4, random.Random(0))
-    drawn = [token for _ in range(5) for token in next(batches).input_ids[:, 0].tolist()]
-    assert sorted(drawn[:10]) == sorted(drawn[10:]) == list(range(10, 20))
-    assert drawn[:10] != drawn[10:]
-    few = next(sft_batches(encoded(4, 4), 5, random.Random(0)))
-    assert few.input_ids.shape[0] == 5, "a batch may be longer than the domain"
-
-
-def test_only_training_items_with_a_response_are_used(tokenizer):
-    import polars as pl
-
-    long = [(f"{i} " * 50, "x") for i in range(3)]
-    rows = pl.concat(
-        [
-            item_rows(PAIRS + long, "train"),
-            item_rows([("held out", "x")]),
-            item_rows([("of the base", "x")], "base"),
-        ]
-    )
-    items = training_items(rows, Encoder(tokenizer, 40))
-    assert sorted(tokenizer.decode(i.input_ids[i.scored]) for i in items) == sorted(
-        f"{answer}<|end|>" for _, answer in PAIRS
-    )
-    with pytest.raises(DataError, match="max_length = 4"):
-        training_items(rows, Encoder(tokenizer, 4))
-
-
-def test_experts_are_trained_after_the_study_s_system_turn(own_copy, monkeypatch):
-    study, paths = own_copy
-    given = load_tokenizer(paths.tokenizer)
-    given.chat_template = given.chat_template.replace("['user',", "['system', 'user',")
-    given.save_pretrained(paths.tokenizer)
-    told = []
-    monkeypatch.setattr(stage, "fine_tune", lambda _, items, *__, **___: told.extend(items) or 1.0)
-    settings = study.tokenizer.model_copy(update={"system": "Be brief."})
-    for changed in (study, study.model_copy(update={"tokenizer": settings})):
-        stage.train_expert(changed, paths, "small", "code")
-    texts = [given.decode(item.input_ids) for item in told]
-    begins = [text.startswith("<|system|>Be brief.<|user|>") for text in texts]
-    assert 0 < sum(begins) < len(texts)
-    assert begins == sorted(begins), "those of the second study only"
-
-
-def test_pretraining_reads_the_stream_row_by_row():
-    stream = np.arange(24, dtype=np.int32)
-    batches = list(pretraining_batches(stream, BaseTraining(batch_rows=2), 4))
-    assert [b.input_ids.tolist() for b in batches] == stream.reshape(3, 2, 4).tolist()
-    assert all(torch.equal(b.input_ids, b.labels) for b in batches)
-
-
-# --- the loop ---
+# --- what is learned ---
 
 
 @pytest.mark.parametrize(
     ("width", "hidden", "rate"), [(64, 32, 0.02), (64, 128, 0.005), (None, 128, 0.01)]
 )
 def test_the_rate_scales_with_the_width(width, hidden, rate):
-    settings = BaseTraining(learning_rate=0.01, learning_rate_width=width)
-    assert learning_rate(settings, hidden) == pytest.approx(rate)
+    assert peak_rate(settings_of(learning_rate_width=width), hidden) == pytest.approx(rate)
 
 
-def run(settings, model=None, batches=None):
-    model = model or tiny_model("Qwen2", initializer_range=0.05)
-    batch = TrainingBatch(ids := torch.arange(40).view(2, 20), ids)
-    return train(model, batches or [batch] * settings.steps, settings, "expert small code")
-
-
-@pytest.fixture
-def rates(monkeypatch):
-    """The rates of all steps, recorded as the optimizer takes them."""
-    taken = []
-
-    class Recorder(torch.optim.AdamW):
-        def step(self, *arguments, **named):
-            taken.append(self.param_groups[0]["lr"])
-            return super().step(*arguments, **named)
-
-    monkeypatch.setattr(loop.torch.optim, "AdamW", Recorder)
-    return taken
-
-
-def test_the_rate_warms_up_peaks_and_ends_at_a_tenth(rates):
-    settings = ExpertTraining(
-        steps=40, learning_rate=0.01, learning_rate_width=32, warmup_share=0.25
-    )
-    run(settings)
-    peak = 0.01 * 32 / 16
-    assert rates[:11] == pytest.approx([peak * step / 10 for step in range(11)])
+def test_the_rate_warms_up_peaks_and_ends_at_a_tenth():
+    shares = [rate_share(step, 40, 0.25) for step in range(40)]
+    assert shares[:11] == pytest.approx([step / 10 for step in range(11)])
     cosine = [0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / 30)) for step in range(30)]
-    assert rates[10:] == pytest.approx([peak * share for share in cosine])
-    assert rates[-1] == pytest.approx(peak / 10, rel=0.05)
+    assert shares[10:] == pytest.approx(cosine)
+    assert rate_share(0, 40, 0) == 1
 
 
-def test_the_loop_is_adamw_with_clipping_and_decay():
-    settings = ExpertTraining(
-        steps=4,
-        learning_rate=0.01,
-        learning_rate_width=None,
-        warmup_share=0,
-        betas=(0.8, 0.95),
-        weight_decay=0.1,
-        clip_norm=0.5,
+def test_the_loop_is_adamw_on_the_mean_over_scored_tokens(tmp_path):
+    settings = settings_of(
+        steps=4, warmup_share=0, betas=(0.8, 0.95), weight_decay=0.1, clip_norm=0.5
     )
-    model, plain = (tiny_model("Qwen2", initializer_range=0.05) for _ in range(2))
-    ids = torch.arange(160).view(4, 2, 20)
-    run(settings, model, [TrainingBatch(batch, batch) for batch in ids])
+    run = run_of(tmp_path, ITEMS, settings)
+    model, plain = small_model(), small_model()
+    train(run, model)
     optimizer = torch.optim.AdamW(plain.parameters(), betas=(0.8, 0.95), weight_decay=0.1)
-    norms = []
-    for step, batch in enumerate(ids):
-        optimizer.param_groups[0]["lr"] = 0.01 * (
-            0.1 + 0.9 * 0.5 * (1 + math.cos(math.pi * step / 4))
-        )
+    text, norms, losses = TrainingText(run.text, 4), [], []
+    for step in range(4):
+        optimizer.param_groups[0]["lr"] = 0.01 * rate_share(step, 4, 0)
         optimizer.zero_grad()
-        logits = plain(input_ids=batch).logits
-        torch.nn.functional.cross_entropy(
-            logits[:, :-1].flatten(0, 1), batch[:, 1:].flatten()
-        ).backward()
+        parts = []
+        for item in text.items(step):
+            logits = plain(input_ids=torch.tensor([item.input_ids.tolist()])).logits[0]
+            log_p = logits.log_softmax(-1)
+            parts += [-log_p[i - 1, int(item.input_ids[i])] for i in np.flatnonzero(item.scored)]
+        loss = torch.stack(parts).mean()
+        loss.backward()
+        losses.append(loss.item())
         norms.append(torch.nn.utils.clip_grad_norm_(plain.parameters(), 0.5).item())
         optimizer.step()
     assert min(norms) > 0.5, "every step is clipped"
+    log = log_of(run)
+    assert log["loss"].to_list() == pytest.approx(losses, rel=1e-5)
+    assert log["gradient_norm"].to_list() == pytest.approx(norms, rel=1e-3)
     for one, other in zip(model.parameters(), plain.parameters(), strict=True):
         torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-5)
 
 
-def test_training_lowers_the_loss_and_returns_the_last_one():
-    model = tiny_model("Qwen2", initializer_range=0.05)
-    settings = ExpertTraining(steps=30, learning_rate=0.01, learning_rate_width=None)
-    first = run(
-        ExpertTraining(steps=1, learning_rate=1e-9), tiny_model("Qwen2", initializer_range=0.05)
-    )
-    last = run(settings, model)
-    assert first == pytest.approx(math.log(300), rel=0.05)
-    assert last < 0.7 * first
-    assert not model.training
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"pack": True},
+        {"micro_batch_rows": 1},
+        {"pack": True, "micro_batch_rows": 1, "gradient_checkpointing": True},
+        {"attention": "eager"},
+    ],
+    ids=lambda changes: "+".join(changes),
+)
+def test_packing_accumulation_and_memory_savers_change_nothing(tmp_path, changes, monkeypatch):
+    plain = run_of(tmp_path / "plain", ITEMS, settings_of())
+    other = run_of(tmp_path / "other", ITEMS, settings_of(**changes))
+    train(plain, small_model())
+    monkeypatch.setitem(head.CHUNK_ENTRIES, "cpu", 300 * 11)
+    model = small_model()
+    if other.settings.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+    model.set_attn_implementation(other.settings.attention)
+    train(other, model)
+    one, two = log_of(plain), log_of(other)
+    assert two["loss"].to_list() == pytest.approx(one["loss"].to_list(), rel=1e-4)
+    assert two["gradient_norm"].to_list() == pytest.approx(one["gradient_norm"].to_list(), rel=1e-3)
+    assert one["loss"][-1] < 0.9 * one["loss"][0]
+    for name in ("n_scored", "n_tokens", "learning_rate"):
+        assert one[name].to_list() == two[name].to_list()
 
 
-def test_only_labels_are_learned_from():
-    """The gradient of a row without labels is nothing: its tokens may be any."""
-    ids = torch.arange(40).view(2, 20)
-    labels = ids.clone()
-    labels[1] = -100
-    other = ids.clone()
-    other[1] = 299
+def test_bfloat16_is_near_float32(tmp_path):
+    curves = []
+    for precision in ("float32", "bfloat16"):
+        run = run_of(tmp_path / precision, ITEMS, settings_of(steps=12, precision=precision))
+        model = train(run, small_model())
+        assert {p.dtype for p in model.parameters()} == {torch.float32}, "the optimizer's weights"
+        curves.append(log_of(run)["loss"].to_numpy())
+    assert np.abs(curves[0] - curves[1]).max() < 0.02
+    assert not np.array_equal(*curves)
+
+
+def test_only_scored_tokens_are_learned_from(tmp_path):
+    """What stands after the last scored token of an item is no part of the loss."""
     results = []
-    for inputs in (ids, other):
-        model = tiny_model("Qwen2", initializer_range=0.05)
-        run(ExpertTraining(steps=3), model, [TrainingBatch(inputs, labels)] * 3)
-        results.append(model.state_dict())
-    assert all(torch.allclose(results[0][n], results[1][n], atol=1e-7) for n in results[0])
+    for tail in (5, 250):
+        ids = np.asarray([3, 9, 27, 81, tail], dtype=np.int32)
+        item = Encoded(ids, np.asarray([False, True, True, True, False]), 0)
+        run = run_of(tmp_path / str(tail), [item], settings_of(batch_rows=2))
+        results.append(train(run, small_model()))
+    assert same_weights(*results)
 
 
-def test_a_loss_that_is_not_finite_stops_with_the_step_named():
-    model = tiny_model("Qwen2")
-    good = TrainingBatch(ids := torch.arange(40).view(2, 20), ids)
+def test_the_log_tells_each_step(tmp_path):
+    run = run_of(tmp_path, ITEMS, settings_of())
+    train(run, small_model())
+    log, text = log_of(run), TrainingText(run.text, 4)
+    assert log["step"].to_list() == [1, 2, 3, 4, 5, 6]
+    tokens = [sum(len(i.input_ids) for i in text.items(s)) for s in range(6)]
+    assert log["n_tokens"].to_list() == tokens
+    assert log["n_scored"].to_list() == [
+        sum(int(i.scored.sum()) for i in text.items(s)) for s in range(6)
+    ]
+    speed = log["n_tokens"] / log["seconds"]
+    assert log["tokens_per_second"].to_list() == pytest.approx(speed.to_list())
+    assert log["memory_bytes"].min() > 50_000_000
 
-    def batches():
-        yield good
-        yield good
-        with torch.no_grad():
-            model.model.norm.weight[0] = float("nan")
-        yield good
 
-    with pytest.raises(TrainingError, match="expert small code: the loss of step 2 is nan"):
-        run(ExpertTraining(steps=5), model, batches())
+# --- the end in order ---
 
 
-def test_too_few_batches_are_an_error():
-    with pytest.raises(TrainingError, match="2 of 5"):
-        run(
-            ExpertTraining(steps=5),
-            batches=[TrainingBatch(ids := torch.arange(40).view(2, 20), ids)] * 2,
-        )
+def end_after(n_steps):
+    """Return a function that asks for the end once it was asked so often."""
+    asked = iter(range(1, 1000))
+    return lambda: signal.SIGTERM if next(asked) >= n_steps else None
+
+
+@pytest.mark.parametrize("changes", [{}, {"pack": True, "precision": "bfloat16"}], ids=str)
+def test_a_training_that_was_ended_goes_on_to_the_same_bits(tmp_path, changes):
+    settings = settings_of(steps=9, **changes)
+    whole = run_of(tmp_path / "whole", ITEMS, settings)
+    expected = train(whole, small_model())
+    run = run_of(tmp_path / "parts", ITEMS, settings)
+    for done, more in ((3, 3), (7, 4)):
+        with pytest.raises(EndedBySignal):
+            train(run, small_model() if done == 3 else tiny_model("Qwen2"), end_after(more))
+        assert last_state(run.text.parent) == done
+    assert sorted(p.name for p in run.text.parent.glob("*state-*")) == ["state-7"]
+    found = train(run, tiny_model("Qwen2", seed=5))
+    assert same_weights(found, expected)
+    columns = ["step", "loss", "learning_rate", "gradient_norm", "n_scored", "n_tokens"]
+    assert log_of(run).select(columns).equals(log_of(whole).select(columns))
+
+
+def test_states_are_kept_at_intervals(tmp_path, monkeypatch):
+    now = iter(range(0, 100_000, 40))  # each look at the clock is 40 seconds later
+    clock = SimpleNamespace(monotonic=lambda: next(now), perf_counter=time.perf_counter)
+    monkeypatch.setattr(loop_module, "time", clock)
+    saved = []
+    real = loop_module.Loop.save
+    monkeypatch.setattr(
+        loop_module.Loop, "save", lambda self, done: (saved.append(done), real(self, done))
+    )
+    run = run_of(tmp_path, ITEMS, settings_of(steps=12, save_minutes=2))
+    train(run, small_model())
+    assert saved == [4, 8, 12]
+
+
+def test_steps_after_the_state_are_made_again(tmp_path, monkeypatch):
+    """As after a kill: the log holds more steps than the state."""
+    run = run_of(tmp_path, ITEMS, settings_of(steps=9))
+    expected = train(run_of(tmp_path / "whole", ITEMS, settings_of(steps=9)), small_model())
+    calls = iter(range(1, 100))
+
+    def killed(self, done):
+        if next(calls) == 6:
+            raise KeyboardInterrupt
+
+    own = loop_module.Loop._between
+    monkeypatch.setattr(
+        loop_module.Loop,
+        "_between",
+        lambda self, done: (own(self, done), killed(self, done), done == 2 and self.save(done)),
+    )
+    with pytest.raises(KeyboardInterrupt):
+        train(run, small_model())
+    monkeypatch.undo()
+    assert (last_state(run.text.parent), log_of(run).height) == (2, 6)
+    assert same_weights(train(run, tiny_model("Qwen2", seed=3)), expected)
+    assert log_of(run)["step"].to_list() == list(range(1, 10))
+
+
+@pytest.mark.parametrize("what", ["training items", "training settings"])
+def test_a_state_of_another_training_is_refused(tmp_path, what):
+    run = run_of(tmp_path, ITEMS, settings_of())
+    with pytest.raises(EndedBySignal):
+        train(run, small_model(), end_after(2))
+    other = run.model_copy(update={"identity": run.identity | {what: "2"}})
+    with pytest.raises(TrainingError) as caught:
+        train(other, small_model())
+    assert f"holds 2 steps of another training: {what} is not" in str(caught.value)
+    assert run.progress in str(caught.value)
+
+
+# --- losses that are not finite ---
+
+
+def test_a_loss_that_is_not_finite_stops_and_names_step_and_items(tmp_path):
+    model = small_model()
+    run = run_of(tmp_path, ITEMS, settings_of(batch_rows=2))
+    broken = TrainingText(run.text, 2).items(2)[0].input_ids[0]
+    first = TrainingText(run.text, 2).numbers(2)[0]
+    asked = iter(range(1, 100))
+
+    def come():
+        if next(asked) == 2:  # after two good steps
+            with torch.no_grad():
+                model.model.embed_tokens.weight[int(broken)] = float("nan")
+        return None
+
+    own = run.model_copy(update={"settings": settings_of(batch_rows=2, save_minutes=1e-9)})
+    with pytest.raises(TrainingError) as caught:
+        train(own, model, come)
+    words = str(caught.value)
+    assert "expert small code: the loss of step 3 is nan (at " in words
+    assert f"items[{first}]" in words
+    assert "the state after step 2 is kept in" in words
+    assert last_state(run.text.parent) == 2
+    assert log_of(run).height == 2
+
+
+def test_a_gradient_that_is_not_finite_stops_before_it_is_kept(tmp_path):
+    model = small_model()
+    run = run_of(tmp_path, ITEMS, settings_of(save_minutes=1e-9))
+    asked = iter(range(1, 100))
+
+    def come():
+        if next(asked) == 1:
+            model.model.norm.weight.register_hook(lambda gradient: gradient * float("inf"))
+        return None
+
+    with pytest.raises(TrainingError, match=r"the gradient of step 2 is (nan|inf) \(items items"):
+        train(run, model, come)
+    assert last_state(run.text.parent) == 1

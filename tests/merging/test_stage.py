@@ -196,7 +196,9 @@ def test_what_it_cost_lies_beside_the_folder(models, tmp_path):
     assert (cost["stage"], cost["size"], cost["method"]) == ("merge", "own", "dare")
     assert (cost["subset"], cost["mask_seed"]) == ("algebra", 1)
     assert cost["bytes_written"] == 4 * cost["n_params"] > 4 * 10**5
-    assert cost["wall_seconds"] > 0
+    assert cost["n_merges"] == 1
+    assert 0 < cost["merge_seconds"] <= cost["wall_seconds"]
+    assert cost["device_hours"] == {}, "no model was run"
 
 
 def test_a_folder_that_exists_is_not_written_over(models, tmp_path):

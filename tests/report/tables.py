@@ -16,19 +16,21 @@ from mergelaw.merging.pool import segments
 from mergelaw.merging.stream import Merge
 from mergelaw.merging.task_vectors import TaskVectors
 from mergelaw.paths import StudyPaths
-from mergelaw.report.captions.figure import MERGED_TENSORS, TASK_VECTORS
+from mergelaw.report.captions.figure import COSTS, MERGED_TENSORS, TASK_VECTORS, TRAINING
 from mergelaw.report.inputs import SCHEMAS
 from mergelaw.report.registry import table_paths
 from mergelaw.tables import (
+    COSTS_KEY,
     LOSSES,
     LOSSES_KEY,
     MERGED_TENSORS_KEY,
     SHARDS,
     SHARDS_KEY,
     TASK_VECTORS_KEY,
+    TRAINING_LOG_KEY,
     write_table,
 )
-from tests.report import doubt_tables, subset_tables
+from tests.report import cost_tables, doubt_tables, subset_tables, training_tables
 
 GENERATORS = (
     "algebra",
@@ -181,6 +183,8 @@ def build(study: Study) -> tuple[dict[str, pl.DataFrame], dict]:
     frames |= doubt_tables.build(study, frames)
     frames |= subset_tables.build(study)
     frames |= vector_frames(study)
+    frames |= {COSTS: cost_tables.build(study)}
+    frames |= training_tables.build(study)
     return frames, {"provenance": PROVENANCE, "fits": fits, "refused": refused}
 
 
@@ -438,11 +442,17 @@ def write_all(study: Study, paths: StudyPaths, frames: dict, fits: dict) -> None
         origin = PROVENANCE | ({"not_made": REASON} if left_out else {})
         write_table(paths.laws / table.file, frame, table.schema, table.key, origin)
     (paths.laws / "fits.json").write_text(json.dumps(fits), encoding="utf-8")
-    for file, key in ((TASK_VECTORS, TASK_VECTORS_KEY), (MERGED_TENSORS, MERGED_TENSORS_KEY)):
+    by_size = {
+        TASK_VECTORS: TASK_VECTORS_KEY,
+        MERGED_TENSORS: MERGED_TENSORS_KEY,
+        TRAINING: TRAINING_LOG_KEY,
+    }
+    for file, key in by_size.items():
         for size, path in zip(study.size_names, table_paths(study, paths, file), strict=True):
             frame = frames[file].filter(pl.col("size") == size)
             write_table(path, frame, SCHEMAS[file], key, PROVENANCE)
     write_table(paths.losses, losses_frame(study), LOSSES, LOSSES_KEY, PROVENANCE)
+    write_table(paths.costs, frames[COSTS], SCHEMAS[COSTS], COSTS_KEY, PROVENANCE)
     write_table(paths.shard_contents, contents_frame(study), SHARDS, SHARDS_KEY, PROVENANCE)
 
 

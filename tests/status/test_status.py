@@ -8,7 +8,8 @@ import time
 
 import pytest
 
-from mergelaw.jobs.record import n_scored
+from mergelaw.jobs.record import n_scored, record_path
+from mergelaw.provenance import fingerprint
 from tests.status.studies import Folder, change_process, counts
 
 MERGES = 7
@@ -95,6 +96,25 @@ def test_a_job_with_gpus_that_used_none_is_named(half, facts):
     named = [job["targets"] for job in facts["on_cpu_despite_gpu"]]
     assert named == [{"size": "small", "method": "average", "chunk": "0"}]
     assert "had GPUs and used none: chunk small average 0" in half.status().stdout
+
+
+def test_a_launched_training_uses_its_gpus_in_other_processes(own_half):
+    """Its own process has used none; it would have refused to go on without them."""
+    targets = {"size": "small", "expert": "code"}
+    raw = own_half.record("chunk", "small", "average", "0").model_dump(mode="json")
+    raw |= {"rule": "expert", "targets": targets, "stage": "experts"}
+    raw["slice"] = fingerprint(own_half.study, "experts", "expert", **targets)
+    path = record_path(own_half.paths, "expert", targets)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(raw))
+
+    def named() -> list[str]:
+        return [job["rule"] for job in own_half.facts()["on_cpu_despite_gpu"]]
+
+    assert named() == ["expert", "chunk"]
+    own_half.config["sizes"][0]["launch"] = "workflow/launch/zero3.yaml"
+    own_half.write_config()
+    assert named() == ["chunk"]
 
 
 def test_a_resumed_job_counts_once(own_half):

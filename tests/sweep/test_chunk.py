@@ -157,6 +157,23 @@ def test_a_second_run_gives_equal_bytes(own_sweep):
     assert (cost["n_merges"], cost["method"], cost["chunk"]) == (3, "dare", 1)
 
 
+def test_a_chunk_tells_the_work_of_the_merges_that_it_scored(own_sweep):
+    study, paths = own_sweep
+    run_chunk(study, paths, "large", "dare", 1)
+    cost = json.loads(paths.chunk_cost("large", "dare", 1).read_text())
+    items = [item for shard in read_shards(study, paths) for item in shard.items]
+    lengths = [len(item.input_ids) for item in items]
+    model = AutoModelForCausalLM.from_pretrained(paths.trained("large", "base"))
+    width, layers, vocabulary = 24, 2, model.config.vocab_size
+    inner = sum(p.numel() for p in model.parameters()) - width * vocabulary
+    flops = sum(2 * inner * length + 4 * layers * width * length**2 for length in lengths)
+    flops += 2 * width * vocabulary * sum(int(item.scored.sum()) for item in items)
+    assert cost["n_tokens"] == sum(lengths)
+    assert cost["tokens_read"] == 3 * sum(lengths)
+    assert cost["flops"] == pytest.approx(3 * flops)
+    assert cost["device_hours"] == {"cpu": cost["wall_seconds"] / 3600}
+
+
 def test_batch_tokens_change_no_loss(own_sweep):
     _study, paths = own_sweep
     before = read_table(paths.chunk("small", "ta", 0), LOSSES)

@@ -19,7 +19,7 @@ from mergelaw.sweep.chunk import run_chunk
 from mergelaw.sweep.finished import Finished
 from tests.sweep.killing import FORK
 
-GONE_ON = "goes on from the merges that are scored"
+GONE_ON = "goes on from what is kept"
 
 
 @pytest.fixture(autouse=True)

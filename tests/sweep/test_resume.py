@@ -43,6 +43,7 @@ def test_a_chunk_killed_twice_equals_an_uninterrupted_one(fresh, method, capfd):
     assert f"{method}: goes on after 3 of 5 merges" in capfd.readouterr().out
     cost = json.loads(paths.chunk_cost("small", method, 0).read_text())
     assert (cost["n_resumed"], cost["n_merges"]) == (3, 2)
+    assert cost["tokens_read"] == 2 * cost["n_tokens"]
 
 
 def test_a_killed_incremental_chunk_equals_an_uninterrupted_one(fresh):

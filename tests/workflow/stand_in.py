@@ -91,6 +91,7 @@ class StandIn:
                     experts[name] = f"models/{size['name']}/{name}"
             self._write_models([size["base"], *experts.values()], width=16 * (place + 1))
             size.pop("n_params", None)
+            size.pop("launch", None)  # eight GPUs
             size["chunk_size"] = 512 if len(kept) > 1 else 60  # several jobs a method in one
         tokenizer = config["tokenizer"]["path"]
         if tokenizer not in [size["base"] for size in kept]:
@@ -182,5 +183,6 @@ def _shorten(config: dict[str, Any]) -> None:
         config["data"]["shares"] = {"base": 0.0, "train": 0.5, "heldout": 0.5}
     if "training" in config:
         config["training"]["expert"] |= {"steps": 3, "batch_rows": 2, "max_length": LENGTH}
+        config["training"]["expert"].pop("epochs", None)
     config["evaluation"] |= {"tokens_per_domain": 256, "max_length": LENGTH, "batch_tokens": 4096}
     config["laws"] = config.get("laws", {}) | {"resamples": 20}

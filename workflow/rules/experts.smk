@@ -12,6 +12,8 @@ rule base:
         "<study>/logs/experts/{size}_base.log",
     benchmark:
         "<study>/benchmarks/experts/{size}_base.tsv"
+    wildcard_constraints:
+        size=any_of(STUDY.ladder),
     conda:
         "../../envs/models.yaml"
     threads: threads_of("base")
@@ -61,6 +63,8 @@ rule multitask:
         "<study>/logs/experts/{size}_multitask.log",
     benchmark:
         "<study>/benchmarks/experts/{size}_multitask.tsv"
+    wildcard_constraints:
+        size=any_of(STUDY.ladder),
     conda:
         "../../envs/models.yaml"
     threads: threads_of("multitask")

@@ -22,7 +22,15 @@ from mergelaw.config.method_checks import (
     weight_problems,
 )
 from mergelaw.config.methods import Method
-from mergelaw.config.models import Evaluation, Expert, Multitask, Size, Training
+from mergelaw.config.models import (
+    Evaluation,
+    Expert,
+    ExpertTraining,
+    Multitask,
+    Setting,
+    Size,
+    Training,
+)
 from mergelaw.config.study import Laws, Lineage, Orders, Scales, Sweep
 
 Problems = Iterator[str]
@@ -62,7 +70,8 @@ def check_experts(experts: tuple[Expert, ...], domains: tuple[Domain, ...]) -> P
     known = [domain.name for domain in domains]
     for index, expert in enumerate(experts):
         if expert.name in TAKEN:
-            yield f"experts[{index}].name = {expert.name!r}: the word is taken by {TAKEN[expert.name]}"
+            taken = TAKEN[expert.name]
+            yield f"experts[{index}].name = {expert.name!r}: the word is taken by {taken}"
         if expert.domain is not None and expert.domain not in known:
             yield f"experts[{index}].domain = {expert.domain!r}: must be one of {', '.join(known)}"
 
@@ -150,9 +159,8 @@ def check_lengths(sizes: tuple[Size, ...], training: Training, evaluation: Evalu
 
 
 def check_training(training: Training) -> Problems:
-    """Lengths of trainings are given once; snapshots rise; names of settings are unique."""
-    yield from _repeated("training.settings.name", [entry.name for entry in training.settings])
-    sections = {"training.expert": training.expert}
+    """Lengths of trainings are given once; snapshots rise."""
+    sections: dict[str, ExpertTraining | Setting] = {"training.expert": training.expert}
     sections |= {f"training.settings[{i}]": entry for i, entry in enumerate(training.settings)}
     for key, entry in sections.items():
         if {"steps", "epochs"} <= entry.model_fields_set and None not in (
@@ -174,7 +182,15 @@ def check_training(training: Training) -> Problems:
 
 
 def check_settings(training: Training, sizes: tuple[Size, ...]) -> Problems:
-    """Only experts that are trained here can be trained under several settings."""
+    """Names of settings are unique, each changes something, and experts are trained here."""
+    names = [entry.name for entry in training.settings]
+    yield from _repeated("training.settings.name", names)
+    for index, name in enumerate(names):
+        if training.of(name) == training.expert:
+            yield (
+                f"training.settings[{index}] = {name!r}: trains experts just as training.expert "
+                "does; change something, or leave it out"
+            )
     for index, size in enumerate(sizes if training.settings else ()):
         if size.experts:
             yield (
@@ -184,7 +200,7 @@ def check_settings(training: Training, sizes: tuple[Size, ...]) -> Problems:
 
 
 def check_launch(sizes: tuple[Size, ...]) -> Problems:
-    """A launch file is named by a path."""
+    """Launch files are named by paths."""
     for index, size in enumerate(sizes):
         if size.launch is not None and not size.launch.strip().endswith((".yaml", ".yml")):
             yield (

@@ -22,6 +22,7 @@ problems of a file are reported at once, before any job starts.
 |---|---|
 | `default.yaml` | the embedded ladder: four sizes, nine experts, every subset, four methods |
 | `smoke.yaml` | every stage in a minute, for tests |
+| `capacity.yaml` | training settings of the experts: one size, steps, learning rate, LoRA ranks |
 | `math-real.yaml` | your own text: one file of problems and solutions per domain |
 | `own-experts.yaml` | your own base and experts: short, every section explained |
 | `qwen2.5.yaml` | the paper's: seven Qwen2.5 bases, nine experts each, four methods |

@@ -1,5 +1,6 @@
 """Config of models: the sizes of a study, its expert pool, and how they are trained."""
 
+import math
 from typing import Annotated, Literal
 
 from pydantic import Field, PrivateAttr
@@ -167,9 +168,15 @@ class ExpertTraining(BaseTraining):
     )
     lora: Lora | None = Field(None, description="Low-rank adapters; full fine-tuning when absent.")
 
+    def n_steps(self, n_items: int) -> int:
+        """Return the optimizer steps: `steps`, or those of `epochs` over so many items."""
+        if self.epochs is None:
+            return self.steps
+        return max(1, math.ceil(self.epochs * n_items / self.batch_rows))
+
 
 class Setting(Section):
-    """Another way of training every expert, beside `training.expert`; what is absent is as there."""
+    """Another way of training every expert; what is absent is as in `training.expert`."""
 
     name: Name = Field(description="Its name; a size trained so is called SIZE@NAME.")
     steps: int | None = Field(None, gt=0, description="Optimizer steps.")

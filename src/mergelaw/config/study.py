@@ -196,6 +196,11 @@ class Study(Section):
         return tuple(size.name for size in self.sizes if not size.setting)
 
     @property
+    def off_ladder(self) -> tuple[str, ...]:
+        """Names of the sizes under `training.settings`: no further N, left out of laws over N."""
+        return tuple(size.name for size in self.sizes if size.setting)
+
+    @property
     def multitask_experts(self) -> tuple[str, ...]:
         """Experts whose items the multitask baseline is trained on; none without a baseline."""
         if self.multitask is None:

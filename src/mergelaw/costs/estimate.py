@@ -6,11 +6,10 @@ from itertools import groupby
 from typing import Any
 
 from mergelaw.config import Study
-from mergelaw.costs.full import full_rows
 from mergelaw.costs.inputs import Case
 from mergelaw.costs.remarks import ChunkPlan, assumptions_of, notes_of
 from mergelaw.costs.row import Row
-from mergelaw.costs.rows import cell_rows, study_rows
+from mergelaw.costs.rows import cell_rows, full_rows, study_rows
 from mergelaw.costs.sweep import SweepMethod, SweepSize, chunk_size_for
 from mergelaw.design import chunks
 from mergelaw.errors import ConfigError
@@ -29,12 +28,13 @@ class Estimate:
     case: Case
 
     def __post_init__(self) -> None:
-        """Refuse a machine that has fewer devices than one job of the sweep needs."""
-        if self.n_devices < self._least_devices:
-            device = self.case.machine.device
+        """Refuse a machine that has fewer devices than one job needs."""
+        most = self._most_devices
+        if self.n_devices < most.devices_per_job:
             raise ConfigError(
-                f"--gpus {self.n_devices}: a job of the largest size needs "
-                f"{self._least_devices} {device.name} at once; give at least as many"
+                f"--gpus {self.n_devices}: a job of rule {most.rule} at {most.size} needs "
+                f"{most.devices_per_job} {self.case.machine.device.name} at once; give at least as "
+                "many"
             )
 
     @cached_property
@@ -49,24 +49,24 @@ class Estimate:
 
     @cached_property
     def full(self) -> list[Row]:
-        """The merges that `snakemake full` makes besides, by size; in no total."""
+        """What `snakemake full` makes besides, by size; in no total."""
         return full_rows(self.case)
 
     @cached_property
     def plans(self) -> list[ChunkPlan]:
-        """Chunk sizes for the stated job length, by size."""
-        return [_plan(self.case, size) for size in self.case.study.size_names]
+        """Chunk sizes for the stated job length, by size as the config lists them."""
+        return [_plan(self.case, size) for size in self.case.study.ladder]
 
     @cached_property
-    def _least_devices(self) -> int:
-        sizes = self.case.study.size_names
-        return max(SweepSize(self.case, size).devices_per_job for size in sizes)
+    def _most_devices(self) -> Row:
+        """A job of those that have most devices."""
+        return max(self.rows, key=lambda row: row.devices_per_job)
 
     @property
     def n_devices(self) -> int:
         """Devices at hand."""
         given = self.case.machine.n_devices
-        return self._least_devices if given is None else given
+        return self._most_devices.devices_per_job if given is None else given
 
     @cached_property
     def wall_seconds(self) -> float:
@@ -107,12 +107,12 @@ class Estimate:
     @property
     def notes(self) -> list[str]:
         """What stands out: jobs that are too long or too large, and what was measured elsewhere."""
-        return list(notes_of(self.case, self.plans, self.rows))
+        return list(notes_of(self.case, self.plans, [*self.rows, *self.full]))
 
     @property
     def assumptions(self) -> list[str]:
         """Everything that is taken for granted, in words."""
-        return list(assumptions_of(self.case, self.rows))
+        return list(assumptions_of(self.case, [*self.rows, *self.full]))
 
     def facts(self) -> dict[str, Any]:
         """Return all numbers, as JSON takes them."""
@@ -162,8 +162,9 @@ def _plan(case: Case, size: str) -> ChunkPlan:
 
 
 def _with_chunk_size(study: Study, size: str, chunk_size: int) -> Study:
+    """Return the study with another chunk size of a size, also under other training settings."""
     sizes = tuple(
-        entry.model_copy(update={"chunk_size": chunk_size}) if entry.name == size else entry
+        entry.model_copy(update={"chunk_size": chunk_size}) if entry.base_size == size else entry
         for entry in study.sizes
     )
     return study.model_copy(update={"sizes": sizes})

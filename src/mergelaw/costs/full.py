@@ -3,24 +3,9 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from mergelaw.config import Study
-from mergelaw.costs.inputs import Case
 from mergelaw.costs.row import Row
 from mergelaw.costs.sweep import SweepMethod, SweepSize
 from mergelaw.variants import Series, order_series, scale_series, scale_subsets, scaled_methods
-
-
-def full_rows(case: Case) -> list[Row]:
-    """Return the jobs of `snakemake full` that merge, where the config asks for them.
-
-    ASSUME the best scales are merged for every method with a scale; where the laws give none, a
-    job does nothing.
-    """
-    study = case.study
-    rules = ["scales", "best_scales"] if study.scales is not None else []
-    rules += ["orders"] if study.orders is not None else []
-    sizes = [SweepSize(case, size) for size in study.size_names]
-    return [full_row(at, rule) for at in sizes for rule in rules]
-
 
 SERIES: Mapping[str, Callable[[Study], Sequence[Series]]] = {
     "scales": scale_series,

@@ -6,9 +6,10 @@ from pathlib import Path
 
 from mergelaw.config import Study
 from mergelaw.costs.devices import Device
+from mergelaw.costs.prepared import shard_rows
 from mergelaw.costs.shapes import ModelShape
+from mergelaw.costs.training_inputs import TrainingInputs
 from mergelaw.errors import ConfigError, listing
-from mergelaw.provenance import fingerprint
 
 HOST_BYTES_PER_GPU = 256_000_000_000
 """ASSUME a host has this memory for each GPU, as a DGX H100 does: 2 TB for eight."""
@@ -48,6 +49,8 @@ class Machine:
         Devices at hand; None: as many as one job needs.
     any_device : bool
         Whether jobs measured on other devices count.
+    longest_seconds : float or None
+        Longest time that a job is granted; None: no limit.
     """
 
     device: Device
@@ -58,6 +61,7 @@ class Machine:
     disk_bandwidth: float
     n_devices: int | None = None
     any_device: bool = False
+    longest_seconds: float | None = None
 
     def __post_init__(self) -> None:
         """Refuse numbers that make no sense; all at once."""
@@ -116,13 +120,9 @@ def text_length(study: Study, contents: Path) -> TextLength:
     contents : Path
         Table of the prepared shards; items of a domain count as equally long.
     """
-    if not contents.exists():
-        return _text_limit(study, changed=False)
-    from mergelaw.tables import SHARDS, read_provenance, read_table  # polars: 0.1 s for each job
-
-    rows = read_table(contents, SHARDS).to_dicts()
-    if read_provenance(contents).get("slice") != fingerprint(study, "data", "shards"):
-        return _text_limit(study, changed=True)
+    rows = shard_rows(study, contents)
+    if rows is None:
+        return _text_limit(study, changed=contents.exists())
     squared = sum(row["n_tokens"] ** 2 / row["n_items"] for row in rows)
     items, tokens, scored = (
         sum(row[key] for row in rows) for key in ("n_items", "n_tokens", "n_scored")
@@ -198,6 +198,8 @@ class Case:
         Figures of the report, and analyses.
     notes : tuple of str
         What is to be told besides.
+    training : TrainingInputs
+        What is known of the trainings.
     """
 
     study: Study
@@ -208,3 +210,4 @@ class Case:
     n_figures: int = 0
     n_analyses: int = 0
     notes: tuple[str, ...] = ()
+    training: TrainingInputs = field(default_factory=TrainingInputs)

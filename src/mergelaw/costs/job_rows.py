@@ -6,16 +6,14 @@ from mergelaw.cells import cell
 from mergelaw.costs.full import SERIES, full_row
 from mergelaw.costs.inputs import Case
 from mergelaw.costs.memory import FIXED_BYTES
-from mergelaw.costs.model import (
-    ACTIVATIONS,
-    TRAINING_BYTES,
-    compute_seconds,
-    devices_needed,
-    sparsify_seconds,
-    training_flops,
-)
+from mergelaw.costs.model import sparsify_seconds
 from mergelaw.costs.row import Row
 from mergelaw.costs.sweep import START_SECONDS, SweepMethod, SweepSize
+from mergelaw.costs.training_rows import (
+    multitask_losses_row,
+    snapshot_losses_row,
+    training_row,
+)
 from mergelaw.design import Chunk, chunks
 
 SHARD_BYTES_PER_TOKEN = 5
@@ -35,7 +33,8 @@ def job_row(at: SweepSize, rule: str, targets: Mapping[str, str]) -> Row:
     rule : str
         A rule that reads models.
     targets : mapping of str to str
-        The rule's wildcards: `method` and `chunk` of a chunk, `method` and `subset` of a cell.
+        The rule's wildcards: `method` and `chunk` of a chunk, `method` and `subset` of a cell,
+        `expert` of an expert.
 
     Raises
     ------
@@ -44,8 +43,14 @@ def job_row(at: SweepSize, rule: str, targets: Mapping[str, str]) -> Row:
     """
     study = at.case.study
     match rule:
-        case "base" | "expert":
+        case "base" | "multitask":
             return training_row(at, rule)
+        case "expert":
+            return training_row(at, rule, [targets["expert"]])
+        case "multitask_losses":
+            return multitask_losses_row(at)
+        case "snapshot_losses":
+            return snapshot_losses_row(at)
         case "chunk":
             found = chunks(study, at.size)[int(targets["chunk"])]
             return chunk_row(SweepMethod(at, study.method(targets["method"])), [found])
@@ -59,42 +64,6 @@ def job_row(at: SweepSize, rule: str, targets: Mapping[str, str]) -> Row:
         case _ if rule in SERIES:
             return full_row(at, rule)
     raise ValueError(f"rule {rule!r} reads no models")
-
-
-def training_row(at: SweepSize, rule: str, n_jobs: int = 1) -> Row:
-    """Return jobs of float32 training, of which all activations are kept, of `base` or `expert`."""
-    case, device, shape = at.case, at.case.machine.device, at.case.sizes[at.size].shape
-    steps, tokens = _steps(at, rule)
-    flops = training_flops(shape.n_params, steps * tokens)
-    launching = 3 * steps * shape.layers * device.layer_seconds
-    computing = compute_seconds(flops, device.peak_flops["float32"], case.machine.utilisation)
-    read, written = (0 if rule == "base" else at.checkpoint_bytes), 4 * shape.n_params
-    kept = 4 * ACTIVATIONS * shape.layers * tokens * shape.width
-    memory = TRAINING_BYTES * shape.n_params + kept
-    devices = devices_needed(memory, 0, device) or 1
-    seconds = START_SECONDS + (read + written) / case.machine.disk_bandwidth
-    seconds += computing / devices + launching
-    return Row(
-        rule,
-        at.size,
-        n_jobs=n_jobs,
-        bytes_read=n_jobs * read,
-        bytes_written=n_jobs * written,
-        job_seconds=n_jobs * seconds,
-        longest_job_seconds=seconds,
-        devices_per_job=devices,
-        host_bytes=FIXED_BYTES + (written if device.is_gpu else memory),
-        device_bytes=-(-memory // devices) if device.is_gpu else 0,
-        flops=n_jobs * flops,
-    )
-
-
-def _steps(at: SweepSize, rule: str) -> tuple[int, int]:
-    """Return the steps of a training, and the tokens of each."""
-    training, size = at.case.study.training, at.case.study.size(at.size)
-    if rule == "base" and size.architecture is not None:
-        return training.base.steps, training.base.batch_rows * size.architecture.context
-    return training.expert.steps, training.expert.batch_rows * training.expert.max_length
 
 
 def chunk_row(sweep: SweepMethod, found: Sequence[Chunk]) -> Row:

@@ -80,6 +80,7 @@ class MachineFile(Section):
             "host_bytes": self.host_bytes,
             "merge_bandwidth": usual if self.bandwidth_gb is None else 1e9 * self.bandwidth_gb,
             "disk_bandwidth": 1e9 * self.disk_bandwidth_gb,
+            "longest_seconds": None if self.longest_hours is None else 3600 * self.longest_hours,
         }
         return Machine(**own | given)
 

@@ -24,9 +24,6 @@ SPARSE_BYTES = 128
 MASK_BYTES = 24
 """The same for dropping entries by chance (measured for DARE: 64M entries in 0.10 s there)."""
 
-TRAINING_BYTES = 16
-"""Weights, gradients and AdamW's two moments of one parameter, all float32."""
-
 CONTEXT_BYTES = 500_000_000
 """ASSUME what a GPU's own libraries take of its memory."""
 
@@ -53,8 +50,12 @@ def forward_flops(
         Sum of T^2 over items.
     """
     inner = 2 * shape.n_params_nonembedding * n_tokens
-    attention = 4 * shape.layers * shape.width * squared_lengths
-    return inner + attention + 2 * shape.head_params * n_scored
+    return inner + attention_flops(shape, squared_lengths) + 2 * shape.head_params * n_scored
+
+
+def attention_flops(shape: ModelShape, squared_lengths: float) -> float:
+    """Return the FLOPs of attention in one forward pass, in full squares."""
+    return 4 * shape.layers * shape.width * squared_lengths
 
 
 def training_flops(n_params: int, n_tokens: int) -> float:

@@ -12,10 +12,11 @@ from mergelaw.costs.inputs import Case, TextLength, text_length
 from mergelaw.costs.job_rows import job_row
 from mergelaw.costs.machine_file import MachineFile, read_machine_file
 from mergelaw.costs.model import USABLE
-from mergelaw.costs.remarks import TRAINING
 from mergelaw.costs.row import Row
 from mergelaw.costs.size_models import size_model
 from mergelaw.costs.sweep import SweepSize
+from mergelaw.costs.training_inputs import TrainingInputs, trained_at, training_inputs
+from mergelaw.costs.training_remarks import FINISHED, training_problems
 from mergelaw.errors import ConfigError, listing
 from mergelaw.paths import StudyPaths
 
@@ -63,12 +64,15 @@ class Needs:
         One node.
     origin : str
         The machine's file, for messages.
+    project : str
+        Folder below which launch files are looked for that are not in the current one.
     """
 
     study: Study
     paths: StudyPaths
     node: MachineFile
     origin: str
+    project: str = ""
     _sizes: dict[str, SweepSize] = field(default_factory=dict, repr=False, compare=False)
     _rows: dict[tuple[str, ...], Row] = field(default_factory=dict, repr=False, compare=False)
 
@@ -89,7 +93,7 @@ class Needs:
             return None
         here = Path(machine).expanduser()
         path = here if here.exists() else Path(project) / here
-        return cls(study, paths, read_machine_file(path), str(path))
+        return cls(study, paths, read_machine_file(path), str(path), project)
 
     def of(self, rule: str, targets: Mapping[str, str], attempt: int = 1) -> dict[str, int]:
         """Return what a job asks for, by resource and `threads`.
@@ -111,7 +115,8 @@ class Needs:
         Raises
         ------
         ConfigError
-            If no node of the machine can run it, or the size's parameters are not known.
+            If no node of the machine can run it, the size's parameters are not known, or a launch
+            file has problems.
         """
         row = self._row(rule, targets)
         on_gpu = self.node.kind.is_gpu and row.devices_per_job > 0
@@ -130,19 +135,25 @@ class Needs:
     def _text(self) -> TextLength:
         return text_length(self.study, self.paths.shard_contents)
 
+    @cached_property
+    def _training(self) -> TrainingInputs:
+        return training_inputs(self.study, self.paths, Path(self.project))
+
     def _size(self, name: str) -> SweepSize:
         """Return a size; only its own checkpoint's headers are read."""
         if name not in self._sizes:
             model = size_model(self.study, self.paths, name, [])
-            case = Case(self.study, self.node.machine(), self._text, {name: model})
+            machine, known = self.node.machine(), self._training
+            case = Case(self.study, machine, self._text, {name: model}, training=known)
             self._sizes[name] = SweepSize(case, name)
         return self._sizes[name]
 
     def _row(self, rule: str, targets: Mapping[str, str]) -> Row:
         key = (rule, *targets.values())
         if key not in self._rows:
-            row = job_row(self._size(targets["size"]), rule, targets)
-            if any(self._problems(row)):
+            at = self._size(targets["size"])
+            row = job_row(at, rule, targets)
+            if any(self._problems(at, row)):
                 found = list(self._problems_of_sizes(rule, targets))
                 raise ConfigError(listing(f"{self.origin}: cannot run jobs of rule {rule}", found))
             self._rows[key] = row
@@ -150,20 +161,31 @@ class Needs:
 
     def _problems_of_sizes(self, rule: str, targets: Mapping[str, str]) -> Iterator[str]:
         """Yield why no node can run such a job, size by size: not only of the one asked for."""
-        for size in self.study.sizes:
-            given = (
-                size.base is not None if rule == "base" else targets.get("expert") in size.experts
-            )
-            if rule not in TRAINING or not given:
-                row = job_row(self._size(size.name), rule, {**targets, "chunk": "0"})
-                yield from (f"size {size.name}: {problem}" for problem in self._problems(row))
+        for name in filter(lambda name: self._runs_at(rule, targets, name), self.study.size_names):
+            at = self._size(name)
+            row = job_row(at, rule, {**targets, "chunk": "0"})
+            yield from (f"size {name}: {problem}" for problem in self._problems(at, row))
+
+    def _runs_at(self, rule: str, targets: Mapping[str, str], name: str) -> bool:
+        """Say whether a size has jobs of a rule: trainings are of what is not given."""
+        size = self.study.size(name)
+        match rule:
+            case "base":
+                return size.architecture is not None and not size.setting
+            case "expert":
+                return targets["expert"] in trained_at(self.study, name)
+            case "multitask" | "multitask_losses":
+                return not size.setting
+            case _:
+                return True
 
     def _memory(self, row: Row, gpu: int, attempt: int) -> int:
         """Return MB: (the estimate + what runs beside) / `USABLE`, as a job plans with that share.
 
         At most the node's, in MiB, by which Slurm takes the number.
         """
-        planned = row.host_bytes + BESIDE_BYTES + DRIVER_BYTES * (gpu > 0)
+        driver = DRIVER_BYTES * row.n_processes if gpu else 0
+        planned = row.host_bytes + BESIDE_BYTES + driver
         asked = planned / USABLE * MEMORY_GROWTH ** (attempt - 1) / 1e6
         return min(STEP_MB * math.ceil(asked / STEP_MB), int(self._node_bytes / 2**20))
 
@@ -187,32 +209,32 @@ class Needs:
         hours = self.node.longest_hours
         return None if hours is None else max(1, int(60 * hours))
 
-    def _problems(self, row: Row) -> Iterator[str]:
+    def _problems(self, at: SweepSize, row: Row) -> Iterator[str]:
         """Yield why no node can run a job."""
         kind, n_gpus = self.node.kind, self.node.gpus_per_node or 0
-        trains = row.rule in TRAINING
-        finished = f"name a finished checkpoint under {TRAINING[row.rule]}" if trains else ""
-        if trains and row.devices_per_job > 1:
-            yield (
-                f"it needs the memory of {row.devices_per_job} {kind.name}, and training is one "
-                f"process on one: {finished}, or lower training's batch_rows or max_length"
+        trains, launch = row.rule in FINISHED, self.study.size(row.size).launch
+        yield from training_problems(at.case, row)
+        if kind.is_gpu and row.devices_per_job > n_gpus:
+            way = (
+                f"lower num_processes in its launch file {launch}"
+                if trains
+                else "take nodes with more or larger GPUs, dtype: bfloat16, or a lower "
+                "evaluation.batch_tokens"
             )
-        elif kind.is_gpu and row.devices_per_job > n_gpus:
             yield (
                 f"it needs {row.devices_per_job} {kind.name} at once, and a node has {n_gpus} "
-                "(gpus_per_node): take nodes with more or larger GPUs, dtype: bfloat16, or a lower "
-                "evaluation.batch_tokens"
+                f"(gpus_per_node): {way}"
             )
         if row.host_bytes > self._node_bytes:
             yield (
                 f"it needs {row.host_bytes / 1e9:,.1f} GB of memory at the least, and a node has "
                 f"{self.node.node_memory_gb:g} GB (node_memory_gb): take larger nodes"
-                + (f", or {finished}" if trains else "")
+                + (f", or give {FINISHED[row.rule]}" if trains else "")
             )
-        minutes = row.longest_job_seconds / 60
-        if trains and self._most_minutes is not None and minutes > self._most_minutes:
+        minutes = row.least_seconds / 60
+        if self._most_minutes is not None and minutes > self._most_minutes:
             yield (
-                f"it takes {minutes / 60:,.1f} hours and cannot go on after a kill, and the "
-                f"partition grants {self.node.longest_hours:g} (longest_hours): lower training's "
-                f"steps, or {finished}"
+                f"its first checkpoint, from which it would go on after a kill, comes after "
+                f"{minutes:,.0f} minutes, and the partition grants {self.node.longest_hours:g} "
+                "hours (longest_hours): lower training.expert.save_minutes"
             )

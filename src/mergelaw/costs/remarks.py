@@ -6,9 +6,7 @@ from dataclasses import dataclass
 from mergelaw.costs.inputs import Case, SizeModel, TextLength
 from mergelaw.costs.row import Row
 from mergelaw.costs.sweep import SweepSize
-
-TRAINING = {"base": "sizes[].base", "expert": "sizes[].experts"}
-"""Rules that train models, and where the config names finished ones instead."""
+from mergelaw.costs.training_remarks import training_assumptions, training_notes
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ def notes_of(case: Case, plans: Sequence[ChunkPlan], rows: Sequence[Row]) -> Ite
     """Yield what stands out: jobs that are too long or too large, and the case's own notes."""
     yield from _long_merges(case, plans)
     yield from _small_hosts(case)
-    yield from _training_beyond_one_device(case, rows)
+    yield from training_notes(case, rows)
     if case.text.changed:
         yield (
             "the prepared text (data/shards of the results) is of another config, and not counted: "
@@ -78,20 +76,6 @@ def _small_hosts(case: Case) -> Iterator[str]:
             )
 
 
-def _training_beyond_one_device(case: Case, rows: Sequence[Row]) -> Iterator[str]:
-    """Yield one line on all training that one device, which is all that a job uses, cannot hold."""
-    beyond = [row for row in rows if row.rule in TRAINING and row.devices_per_job > 1]
-    if beyond:
-        where = ", ".join(f"{row.devices_per_job} ({row.rule} at {row.size})" for row in beyond)
-        keys = " and ".join(TRAINING[rule] for rule in dict.fromkeys(row.rule for row in beyond))
-        yield (
-            f"a training job uses one {case.machine.device.name}, and these would need more: "
-            f"{where}; they cannot be trained here as the config stands, though the totals count "
-            f"them as if spread over so many: name finished checkpoints under {keys}, or lower "
-            "training's batch_rows or max_length"
-        )
-
-
 def assumptions_of(case: Case, rows: Sequence[Row]) -> Iterator[str]:
     """Yield everything that is taken for granted, in words."""
     machine, device = case.machine, case.machine.device
@@ -109,11 +93,7 @@ def assumptions_of(case: Case, rows: Sequence[Row]) -> Iterator[str]:
     )
     if device.is_gpu:
         yield from _gpu_words()
-    if any(row.rule in TRAINING for row in rows):
-        yield (
-            "training: 6 N D operations in float32, every item max_length long, all activations "
-            "kept; what one device cannot hold counts as spread evenly over several"
-        )
+    yield from training_assumptions(case, rows)
     for (size, method), found in case.measured.items():
         jobs = f"{found.n_jobs} job{'s'[: found.n_jobs != 1]}"
         yield f"{size}, {method}: seconds per merge measured in {jobs} of this study"

@@ -38,6 +38,10 @@ class Row:
         node's own disk holds of them.
     measured : bool
         Whether the seconds of merges were measured; else all are the model's.
+    n_processes : int
+        Processes of one job.
+    least_seconds : float
+        Time that a job needs to get anywhere: to what it goes on from after a kill.
     """
 
     rule: str
@@ -57,6 +61,8 @@ class Row:
     holding: str = ""
     staged_bytes: int = 0
     measured: bool = False
+    n_processes: int = 1
+    least_seconds: float = 0.0
 
     @property
     def device_seconds(self) -> float:

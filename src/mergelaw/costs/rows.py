@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 
+from mergelaw.costs.full import full_row
 from mergelaw.costs.inputs import Case
 from mergelaw.costs.job_rows import (
     cell_losses_row,
@@ -9,15 +10,22 @@ from mergelaw.costs.job_rows import (
     chunk_row,
     shard_bytes,
     task_vectors_row,
-    training_row,
 )
 from mergelaw.costs.row import Row
 from mergelaw.costs.sweep import SweepMethod, SweepSize
+from mergelaw.costs.training_inputs import trained_at
+from mergelaw.costs.training_rows import (
+    multitask_losses_row,
+    snapshot_losses_row,
+    training_row,
+    training_sizes,
+)
 from mergelaw.design import chunks
 
 LIGHT_SECONDS = {
     "design": 2.0, "items": 2.0, "tokenizer": 5.0, "pretraining": 8.0, "shards": 6.0,
     "losses": 3.0, "curves": 3.0, "fits": 6.0, "analysis": 3.0, "figure": 4.0, "page": 4.0,
+    "training_logs": 2.0, "costs": 3.0,
 }  # fmt: skip
 """ASSUME a job without a model takes this long (measured on the default study) and its text's."""
 
@@ -40,6 +48,37 @@ def cell_rows(case: Case) -> list[Row]:
     return [row for at in sizes for row in (cell_row(at, pool), cell_losses_row(at))]
 
 
+def full_rows(case: Case) -> list[Row]:
+    """Return what `snakemake full` does besides, where the config asks for it.
+
+    The multitask baseline, scores and logs of trainings, merges at several scales and in several
+    orders. ASSUME the best scales are merged for every method with a scale; where the laws give
+    none, a job does nothing.
+    """
+    study = case.study
+    rules = ["scales", "best_scales"] if study.scales is not None else []
+    rules += ["orders"] if study.orders is not None else []
+    sizes = [SweepSize(case, size) for size in study.size_names]
+    merged = [full_row(at, rule) for at in sizes for rule in rules]
+    return [*_multitask_rows(case), *_training_rows(case), *merged, _light("costs", 1)]
+
+
+def _multitask_rows(case: Case) -> Iterator[Row]:
+    """Yield the multitask baseline's training and scoring, where the study has one."""
+    for size in case.study.ladder if case.study.multitask else ():
+        at = SweepSize(case, size)
+        yield training_row(at, "multitask")
+        yield multitask_losses_row(at)
+
+
+def _training_rows(case: Case) -> Iterator[Row]:
+    """Yield the scores of experts along their training, and the logs of all trainings."""
+    sizes = list(training_sizes(case))
+    yield from (snapshot_losses_row(at) for at in sizes)
+    if sizes:
+        yield _light("training_logs", len(sizes))
+
+
 def _text_rows(case: Case) -> Iterator[Row]:
     """Yield design, items, tokenizer, shards and, where bases are trained, their text."""
     study, heldout = case.study, case.study.data.shares.heldout
@@ -58,14 +97,17 @@ def _text_rows(case: Case) -> Iterator[Row]:
 
 
 def _expert_rows(case: Case) -> Iterator[Row]:
-    """Yield the training of bases and experts, size by size; given checkpoints cost nothing."""
+    """Yield the training of bases and experts, size by size; given checkpoints cost nothing.
+
+    Sizes under another training setting have the base of the size as the config lists it.
+    """
     study = case.study
     for size in study.sizes:
-        if size.architecture:
-            yield training_row(SweepSize(case, size.name), "base")
-        n_trained = len(set(study.expert_names) - size.experts.keys())
-        if n_trained:
-            yield training_row(SweepSize(case, size.name), "expert", n_trained)
+        at = SweepSize(case, size.name)
+        if size.architecture and not size.setting:
+            yield training_row(at, "base")
+        if trained := trained_at(study, size.name):
+            yield training_row(at, "expert", trained)
 
 
 def _sweep_rows(case: Case) -> Iterator[Row]:

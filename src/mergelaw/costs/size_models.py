@@ -36,9 +36,9 @@ def size_models(study: Study, paths: StudyPaths) -> tuple[dict[str, SizeModel], 
             models[name] = size_model(study, paths, name, notes)
         except ConfigError as error:
             problems.append(str(error))
-    if problems:
-        raise ConfigError(listing("estimate", problems))
-    return models, notes
+    if problems:  # a size under several training settings has them once
+        raise ConfigError(listing("estimate", list(dict.fromkeys(problems))))
+    return models, list(dict.fromkeys(notes))
 
 
 def size_model(study: Study, paths: StudyPaths, name: str, notes: list[str]) -> SizeModel:
@@ -49,7 +49,8 @@ def size_model(study: Study, paths: StudyPaths, name: str, notes: list[str]) -> 
     ConfigError
         As `size_models`.
     """
-    size, key = study.size(name), f"sizes[{study.size_names.index(name)}]"
+    size = study.size(name)
+    key = f"sizes[{study.ladder.index(size.base_size)}]"
     if size.architecture is not None:
         vocabulary, origin = _vocabulary(study, paths)
         shape = shape_of_architecture(size.architecture, vocabulary)

@@ -28,7 +28,7 @@ def _lines(estimate: Estimate) -> Iterator[str]:
         "which was measured"
     )
     yield ""
-    yield from _table([HEADINGS, *(_cells(row) for row in estimate.rows), _total_cells(estimate)])
+    yield from columns([HEADINGS, *(_cells(row) for row in estimate.rows), _total_cells(estimate)])
     yield ""
     yield (
         f"wall time: {duration(estimate.wall_seconds)} with {estimate.n_devices} "
@@ -38,11 +38,14 @@ def _lines(estimate: Estimate) -> Iterator[str]:
         "disk"
     )
     yield "for a target only, in no total: the whole pool merged by one method, as a checkpoint"
-    yield from _table([HEADINGS, *(_cells(row) for row in estimate.cells)])
+    yield from columns([HEADINGS, *(_cells(row) for row in estimate.cells)])
     if estimate.full:
         yield ""
-        yield "for `snakemake full` only, in no total: merges at several scales, in several orders"
-        yield from _table([HEADINGS, *(_cells(row) for row in estimate.full)])
+        yield (
+            "for `snakemake full` only, in no total: the multitask baseline, scores along "
+            "trainings, merges at several scales and in several orders"
+        )
+        yield from columns([HEADINGS, *(_cells(row) for row in estimate.full)])
     yield ""
     yield from _chunk_lines(estimate)
     yield ""
@@ -113,12 +116,12 @@ def _total_cells(estimate: Estimate) -> tuple[str, ...]:
     )
 
 
-def _table(rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """Yield the rows in columns as wide as their widest cell."""
+def columns(rows: Sequence[Sequence[str]], n_left: int = N_LEFT) -> Iterator[str]:
+    """Yield the rows in columns as wide as their widest cell; the first `n_left` are text."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = (
-            cell.ljust(width) if index < N_LEFT else cell.rjust(width)
+            cell.ljust(width) if index < n_left else cell.rjust(width)
             for index, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         yield "  ".join(cells).rstrip()
@@ -143,3 +146,8 @@ def size_of(n_bytes: float) -> str:
         if n_bytes >= size:
             return f"{number(n_bytes / size)} {unit}"
     return f"{n_bytes:.0f} B" if n_bytes else ""
+
+
+def energy(joules: float) -> str:
+    """Return an energy in the unit that suits it: `420 J`, `3.1 kWh`."""
+    return f"{number(joules / 3.6e6)} kWh" if joules >= 3.6e5 else f"{number(joules)} J"

@@ -6,6 +6,7 @@ import polars as pl
 
 from mergelaw.cells import Cell
 from mergelaw.config import Study
+from mergelaw.design import Subset
 from mergelaw.evaluation.checkpoint import open_checkpoint, score_model
 from mergelaw.evaluation.prepared import read_shards
 from mergelaw.evaluation.shards import shards_digest
@@ -33,24 +34,59 @@ def score_cell(study: Study, paths: StudyPaths, cell: Cell) -> Path:
     """
     folder = paths.merged(cell.size, cell.method, cell.name)
     text = EvalText.of(read_shards(study, paths), study.evaluation.batch_tokens)
-    model = open_checkpoint(folder, text, study.dtype)
-    total, nonembedding = n_params(model)
-    facts = {
-        "size": cell.size,
-        "n_params_total": total,
-        "n_params_nonembedding": nonembedding,
-        "method": cell.method,
-        "subset": cell.subset.name,
-        "k": cell.subset.k,
-        "order": cell.subset.name,
-        "mask_seed": cell.mask_seed,
-        "accumulate": study.accumulate,
-    }
-    rows = [facts | score.row() for score in score_model(model, text, str(folder))]
-    frame = pl.DataFrame(rows, schema=dict(LOSSES))
+    frame = checkpoint_losses(
+        study, folder, text, cell.subset, size=cell.size, method=cell.method, seed=cell.mask_seed
+    )
     targets = {"size": cell.size, "method": cell.method, "subset": cell.name}
     origin = provenance(study, "merge", "cell_losses", **targets)
     origin |= {"text": shards_digest(text.shards)}
     path = paths.merged_losses(cell.size, cell.method, cell.name)
     write_table(path, frame, LOSSES, LOSSES_KEY, origin)
     return path
+
+
+def checkpoint_losses(
+    study: Study,
+    folder: Path,
+    text: EvalText,
+    subset: Subset,
+    *,
+    size: str,
+    method: str,
+    seed: int = 0,
+) -> pl.DataFrame:
+    """Score a checkpoint that stands for a subset, as the sweep scores it in memory.
+
+    Parameters
+    ----------
+    folder : Path
+        The checkpoint.
+    text : EvalText
+        What it is scored on.
+    subset : Subset
+        The experts that it is made from.
+    size, method : str
+        What its rows are called.
+    seed : int
+        The mask seed it was merged with.
+
+    Returns
+    -------
+    polars.DataFrame
+        One row per domain, with the columns of `mergelaw.tables.LOSSES`.
+    """
+    model = open_checkpoint(folder, text, study.dtype)
+    total, nonembedding = n_params(model)
+    facts = {
+        "size": size,
+        "n_params_total": total,
+        "n_params_nonembedding": nonembedding,
+        "method": method,
+        "subset": subset.name,
+        "k": subset.k,
+        "order": subset.name,
+        "mask_seed": seed,
+        "accumulate": study.accumulate,
+    }
+    rows = [facts | score.row() for score in score_model(model, text, str(folder))]
+    return pl.DataFrame(rows, schema=dict(LOSSES))

@@ -12,6 +12,10 @@ import polars as pl
 import torch
 from numpy.typing import NDArray
 
+from mergelaw.costs import add_work
+from mergelaw.costs.inputs import TextLength
+from mergelaw.costs.model import forward_flops
+from mergelaw.costs.shapes import shape_of_config
 from mergelaw.errors import CheckpointError, DataError, TableError, listing
 from mergelaw.evaluation.loss import fault, item_nll
 from mergelaw.evaluation.memory import Room
@@ -120,7 +124,7 @@ class Origin:
 
 
 def score_model(model: Any, text: EvalText, owner: str, room: Room | None = None) -> list[Score]:
-    """Score a model on every domain of a text.
+    """Score a model on every domain of a text; the work counts as the running job's.
 
     Parameters
     ----------
@@ -142,7 +146,15 @@ def score_model(model: Any, text: EvalText, owner: str, room: Room | None = None
     """
     nll = item_nll(model, text.batches, text.n_items, room, text.item_source)
     check_finite(model, text, range(text.n_items), nll, owner)
+    add_work(text.length.n_tokens, scoring_flops(model, text.length))
     return [Score.of(shard, sums.tolist()) for shard, sums in text.by_domain(nll)]
+
+
+def scoring_flops(model: Any, length: TextLength) -> float:
+    """Return the FLOPs of scoring a text once; see `mergelaw.costs.model.forward_flops`."""
+    total = sum(parameter.numel() for parameter in model.parameters())
+    shape = shape_of_config(total, model.config.to_dict())
+    return forward_flops(shape, length.n_tokens, length.n_scored, length.squared_lengths)
 
 
 def check_finite(

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
+from mergelaw.costs.inputs import TextLength
 from mergelaw.data.digests import vocabulary_digest
 from mergelaw.errors import DataError, listing
 from mergelaw.evaluation.loss import Batch, make_batches
@@ -29,6 +31,19 @@ class EvalText:
         """Batch the items of all domains together, by length."""
         items = [item for shard in shards for item in shard.items]
         return cls(tuple(shards), make_batches(items, batch_tokens), len(items))
+
+    @cached_property
+    def length(self) -> TextLength:
+        """Tokens of all items together."""
+        items = [item for shard in self.shards for item in shard.items]
+        lengths = [len(item.input_ids) for item in items]
+        return TextLength(
+            len(items),
+            sum(lengths),
+            sum(int(item.scored.sum()) for item in items),
+            float(sum(length**2 for length in lengths)),
+            prepared=True,
+        )
 
     @property
     def batch_tokens(self) -> int:

@@ -27,6 +27,11 @@ class JobRecord(BaseModel):
         How often it was started, this time included; how many of the earlier ones failed.
     earlier_wall_seconds, earlier_gpu_seconds : float
         Of the attempts before.
+    tries : int
+        Those of the failed attempts that this one goes on from: since the job was last done, and of
+        the same `slice`.
+    tries_wall_seconds, tries_gpu_seconds : float
+        Of these.
     process : Process
         It does the job, or did.
     gpus : int
@@ -51,6 +56,9 @@ class JobRecord(BaseModel):
     failed_attempts: int
     earlier_wall_seconds: float
     earlier_gpu_seconds: float
+    tries: int = 0
+    tries_wall_seconds: float = 0.0
+    tries_gpu_seconds: float = 0.0
     process: Process
     cuda_visible_devices: str | None
     gpus: int
@@ -88,15 +96,36 @@ def record_path(paths: StudyPaths, rule: str, targets: Mapping[str, str]) -> Pat
     return paths.job_record(rule, *(target.replace("/", "~") for target in targets.values()))
 
 
+def cost_path(paths: StudyPaths, rule: str, targets: Mapping[str, str]) -> Path:
+    """Return where the cost.json of a job lies: with its output, or with its record."""
+    match rule:
+        case "base" | "expert" | "multitask":
+            return paths.trained(targets["size"], targets.get("expert", rule)) / "cost.json"
+        case "chunk":
+            return paths.chunk_cost(targets["size"], targets["method"], int(targets["chunk"]))
+        case "scales" | "best_scales" | "orders":
+            return _table(paths, rule, targets).with_suffix(".cost.json")
+        case "cell":
+            return paths.merged_cost(targets["size"], targets["method"], targets["subset"])
+        case "task_vectors":
+            return paths.task_vectors_cost(targets["size"])
+    record = record_path(paths, rule, targets)
+    return record.parent / "costs" / record.name
+
+
 def progress_path(paths: StudyPaths, rule: str, targets: Mapping[str, str]) -> Path | None:
     """Return what a job of the sweep has scored so far; None for other jobs."""
     match rule:
         case "chunk":
             return paths.chunk_progress(targets["size"], targets["method"], int(targets["chunk"]))
         case "scales" | "best_scales" | "orders":
-            table: Path = getattr(paths, rule)(targets["size"])
-            return table.with_suffix(".progress")
+            return _table(paths, rule, targets).with_suffix(".progress")
     return None
+
+
+def _table(paths: StudyPaths, rule: str, targets: Mapping[str, str]) -> Path:
+    table: Path = getattr(paths, rule)(targets["size"])
+    return table
 
 
 _SCORED = re.compile(rb'^[0-9a-f]{8} \[\d+,"(?!base",)', re.MULTILINE)

@@ -1,6 +1,7 @@
 """Records are written while jobs run; one that cannot be written stops no job."""
 
 import contextlib
+import json
 import os
 import sys
 import threading
@@ -12,8 +13,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mergelaw.config import Study
+from mergelaw.costs.gpus import gpu_used
+from mergelaw.costs.report import measured
 from mergelaw.errors import BusyError, MergeLawError
-from mergelaw.jobs.record import JobRecord, n_scored, progress_path, read_record, record_path
+from mergelaw.jobs.record import (
+    JobRecord,
+    cost_path,
+    n_scored,
+    progress_path,
+    read_record,
+    record_path,
+)
 from mergelaw.jobs.rules import RULES
 from mergelaw.paths import StudyPaths
 from mergelaw.processes import Process
@@ -31,14 +41,16 @@ ERROR_LINES = 8
 def recorded(study: Study, paths: StudyPaths, rule: str, **targets: Any) -> Iterator[None]:
     """Keep the record of the job that the block is; one that cannot be written stops nothing.
 
+    What a job cost that writes no cost.json of its own is measured too, and kept with its record.
     An error of the block goes on with a note that tells what of the job's work is kept.
     """
     names = {name: str(target) for name, target in targets.items()}
     path = record_path(paths, rule, names)
     progress = progress_path(paths, rule, names)
     keeper = _Keeper(path, _begun(study, path, rule, names, n_scored(progress)))
+    facts = {"stage": RULES[rule].stage, **names, "slice": keeper.slice}
     try:
-        with keeper.beating():
+        with keeper.beating(), measured(**facts) as cost:
             yield
     except BusyError:
         keeper.give_back()
@@ -48,6 +60,9 @@ def recorded(study: Study, paths: StudyPaths, rule: str, **targets: Any) -> Iter
         keeper.end("failed", error_words(error))
         raise
     keeper.end("done")
+    place = cost_path(paths, rule, names)
+    if path.parent in place.parents:  # others lie with the output, and their jobs wrote them
+        keeper.keep_cost(place, cost)
 
 
 def error_words(error: BaseException) -> str:
@@ -73,21 +88,15 @@ def _begun(
     study: Study, path: Path, rule: str, targets: dict[str, str], merges_before: int
 ) -> JobRecord:
     """Return the record of an attempt that begins, counting on from the one that lies there."""
-    before, wall = read_record(path), 0.0
-    if before:
-        with contextlib.suppress(OSError):
-            wall = before.seconds(path.stat().st_mtime)
     process = Process.own()
+    digest = fingerprint(study, RULES[rule].stage, rule, **targets)
     return JobRecord(
         state="running",
         rule=rule,
         targets=targets,
         stage=RULES[rule].stage,
-        slice=fingerprint(study, RULES[rule].stage, rule, **targets),
-        attempt=before.attempt + 1 if before else 1,
-        failed_attempts=before.failed_attempts + (before.state != "done") if before else 0,
-        earlier_wall_seconds=before.earlier_wall_seconds + wall if before else 0.0,
-        earlier_gpu_seconds=before.earlier_gpu_seconds + wall * before.gpus if before else 0.0,
+        slice=digest,
+        **_before(path, digest),
         process=process,
         cuda_visible_devices=os.environ.get("CUDA_VISIBLE_DEVICES"),
         gpus=_granted_gpus(here=RULES[rule].on_device and process.slurm_job is None),
@@ -95,6 +104,32 @@ def _begun(
         started=datetime.now(UTC),
         log=_log(),
     )
+
+
+def _before(path: Path, digest: str) -> dict[str, Any]:
+    """Return what a record says of earlier attempts, from the record of the last one."""
+    before, wall = read_record(path), 0.0
+    if before is None:
+        return {
+            "attempt": 1,
+            "failed_attempts": 0,
+            "earlier_wall_seconds": 0.0,
+            "earlier_gpu_seconds": 0.0,
+        }
+    with contextlib.suppress(OSError):
+        wall = before.seconds(path.stat().st_mtime)
+    failed, gpu_seconds = before.state != "done", wall * before.gpus
+    found = {
+        "attempt": before.attempt + 1,
+        "failed_attempts": before.failed_attempts + failed,
+        "earlier_wall_seconds": before.earlier_wall_seconds + wall,
+        "earlier_gpu_seconds": before.earlier_gpu_seconds + gpu_seconds,
+    }
+    if failed and before.slice == digest:
+        found["tries"] = before.tries + 1
+        found["tries_wall_seconds"] = before.tries_wall_seconds + wall
+        found["tries_gpu_seconds"] = before.tries_gpu_seconds + gpu_seconds
+    return found
 
 
 def _granted_gpus(*, here: bool) -> int:
@@ -105,12 +140,6 @@ def _granted_gpus(*, here: bool) -> int:
     names = [name.strip() for name in visible.split(",")]
     none = next((i for i, name in enumerate(names) if name in ("", "-1", "NoDevFiles")), len(names))
     return none  # as in CUDA, a name of no device hides those after it
-
-
-def _gpu_used() -> bool:
-    """Say whether torch has a GPU in use; never loads it."""
-    in_use = getattr(getattr(sys.modules.get("torch"), "cuda", None), "is_initialized", None)
-    return bool(in_use and in_use())
 
 
 def _log() -> str | None:
@@ -136,6 +165,11 @@ class _Keeper:
             self._former = path.read_bytes()
         self._write()
 
+    @property
+    def slice(self) -> str:
+        """Digest of the config that decides the job's output."""
+        return self._record.slice
+
     @contextmanager
     def beating(self) -> Iterator[None]:
         """Show signs of life during the block."""
@@ -149,7 +183,7 @@ class _Keeper:
 
     def _beat(self) -> None:
         while not self._stop.wait(BEAT_SECONDS):
-            if _gpu_used() != self._record.gpu_used:
+            if gpu_used() != self._record.gpu_used:
                 self._record.gpu_used = not self._record.gpu_used
                 self._renew()
             else:
@@ -160,17 +194,22 @@ class _Keeper:
         """Write how the job ended."""
         self._record.state, self._record.ended = state, datetime.now(UTC)
         self._record.wall_seconds = round(time.monotonic() - self._start, 3)
-        self._record.gpu_used |= _gpu_used()
+        self._record.gpu_used |= gpu_used()
         if error is not None:
             self._record.error = "\n".join(error.splitlines()[:ERROR_LINES])
         self._renew()
+
+    def keep_cost(self, path: Path, cost: dict[str, Any]) -> None:
+        """Write what the job cost, unless another attempt is at it."""
+        if not self._is_followed():
+            self._replace(path, json.dumps(cost, indent=2).encode() + b"\n")
 
     def give_back(self) -> None:
         """Bring back the record that was there: the process that it tells of does the job."""
         if self._is_followed():
             return
         if self._former:
-            self._replace(self._former)
+            self._replace(self._path, self._former)
         else:
             with contextlib.suppress(OSError):
                 self._path.unlink()
@@ -185,16 +224,16 @@ class _Keeper:
             self._write()
 
     def _write(self) -> None:
-        self._replace(self._record.model_dump_json(indent=2).encode() + b"\n")
+        self._replace(self._path, self._record.model_dump_json(indent=2).encode() + b"\n")
 
-    def _replace(self, content: bytes) -> None:
-        """Write a record whole, but leave it to the system when it reaches the disk."""
-        part = self._path.with_name(f".{self._path.name}.{os.getpid()}.part")
+    def _replace(self, path: Path, content: bytes) -> None:
+        """Write a file whole, but leave it to the system when it reaches the disk."""
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
-            self._path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(parents=True, exist_ok=True)
             part.write_bytes(content)
-            os.replace(part, self._path)
+            os.replace(part, path)
         except OSError as error:
             with contextlib.suppress(OSError):
                 part.unlink(missing_ok=True)
-            print(f"{self._path}: `mergelaw status` is not told ({error})", file=sys.stderr)
+            print(f"{path}: `mergelaw status` is not told ({error})", file=sys.stderr)

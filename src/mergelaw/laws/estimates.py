@@ -1,5 +1,6 @@
 """Every fit of a study: the floor and tail of each size, the joint law over sizes, predictions."""
 
+from collections.abc import Collection
 from dataclasses import asdict
 from typing import NamedTuple
 
@@ -40,12 +41,17 @@ class Refusal(NamedTuple):
     reason: str
 
 
-def estimate_all(curves: pl.DataFrame) -> tuple[list[Estimate], list[Refusal]]:
-    """Fit both laws to every curve of a table with the schema `CURVES` (its k >= 1)."""
+def estimate_all(
+    curves: pl.DataFrame, off_ladder: Collection[str] = ()
+) -> tuple[list[Estimate], list[Refusal]]:
+    """Fit both laws to every curve of a table with the schema `CURVES` (its k >= 1).
+
+    `off_ladder` is that of `split_by`.
+    """
     done: list[Estimate] = []
     refused: list[Refusal] = []
     for law in LAWS.values():
-        for (method, domain, size), points in split_by(curves, law):
+        for (method, domain, size), points in split_by(curves, law, off_ladder):
             try:
                 done.append(Estimate(method, domain, size, fit_points(law, points)))
             except FitError as error:
@@ -54,9 +60,18 @@ def estimate_all(curves: pl.DataFrame) -> tuple[list[Estimate], list[Refusal]]:
 
 
 def split_by(
-    curves: pl.DataFrame, law: Law
+    curves: pl.DataFrame, law: Law, off_ladder: Collection[str] = ()
 ) -> list[tuple[tuple[str, str, str | None], pl.DataFrame]]:
-    """Return (method, domain, size or None) and the points (k >= 1) of each fit of a law."""
+    """Return (method, domain, size or None) and the points (k >= 1) of each fit of a law.
+
+    Parameters
+    ----------
+    off_ladder : collection of str
+        Sizes that a law over N leaves out, `Study.off_ladder`: under another training setting a
+        size has a curve of its own, and is no other N.
+    """
+    if law is JOINT:
+        curves = curves.filter(~pl.col("size").is_in(off_ladder))
     parts = curves.filter(pl.col("k") > 0).partition_by(
         *CURVE[law.name], as_dict=True, maintain_order=True
     )
@@ -124,24 +139,34 @@ def fit_record(estimate: Estimate) -> dict[str, object]:
 
 
 def prediction_table(
-    estimates: list[Estimate], curves: pl.DataFrame, given: Sources
+    estimates: list[Estimate],
+    curves: pl.DataFrame,
+    given: Sources,
+    off_ladder: Collection[str] = (),
 ) -> pl.DataFrame:
-    """Return what every fit says at k = 1..M, the joint ones at every size: `PREDICTIONS`.
+    """Return what every fit says at k = 1..M, the joint ones at every size of theirs.
+
+    It has the schema `PREDICTIONS`.
 
     Parameters
     ----------
     given : Sources
         Of the noise of the points: the predictions' intervals come from it.
+    off_ladder : collection of str
+        That of `split_by`.
     """
     points = {
-        (law.name, *key): part for law in LAWS.values() for key, part in split_by(curves, law)
+        (law.name, *key): part
+        for law in LAWS.values()
+        for key, part in split_by(curves, law, off_ladder)
     }
     sizes = curves.select("size", "n_params_billions").unique(maintain_order=True)
     grid = sizes.join(pl.DataFrame({"k": range(1, given.n_experts + 1)}), how="cross")
     frames = []
     for estimate in estimates:
         law, (method, domain, size) = estimate.fit.law, estimate[:3]
-        mine = grid.filter(pl.col("size") == size) if size else grid
+        own = pl.col("size") == size if size else ~pl.col("size").is_in(off_ladder)
+        mine = grid.filter(own)
         predicted = predict_points(estimate.fit, mine)
         known = errors_of(estimate.fit, points[law, method, domain, size], mine, given)
         labels = {"law": pl.lit(law), "method": pl.lit(method), "domain": pl.lit(domain)}

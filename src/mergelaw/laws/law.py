@@ -171,7 +171,12 @@ JOINT = Law(
     extrapolated="floor_limit",
 )
 
-WORDS = {"n_params_billions": "sizes", "k": "distinct k"}
+WORDS = {
+    "n_params_billions": "sizes",
+    "k": "distinct k",
+    "n_tokens_billions": "numbers of training tokens",
+    "capacity": "capacities",
+}
 """How messages count the values of a variable."""
 
 LAWS = {law.name: law for law in (FLOOR_TAIL, JOINT)}

@@ -35,6 +35,16 @@ def _best_scales(study: Study, paths: StudyPaths) -> list[Path]:
     return [paths.best_scales(size) for size in study.size_names] if study.scales else []
 
 
+def _multitask(study: Study, paths: StudyPaths) -> list[Path]:
+    return [paths.multitask_losses(size) for size in study.ladder] if study.multitask else []
+
+
+def _settings(study: Study, paths: StudyPaths) -> list[Path]:
+    """Return logs of trainings and task vectors, where experts are trained in several ways."""
+    sizes = study.size_names if study.off_ladder else ()
+    return [place(size) for size in sizes for place in (paths.training_logs, paths.task_vectors)]
+
+
 READS: dict[str, Callable[[Study, StudyPaths], list[Path]]] = {
     "losses": lambda study, paths: [paths.losses],
     "curves": lambda study, paths: [paths.law_table("curves")],
@@ -45,11 +55,18 @@ READS: dict[str, Callable[[Study, StudyPaths], list[Path]]] = {
     "scales": _scales,
     "orders": _orders,
     "best_scales": _best_scales,
+    "settings": _settings,
+    "logs": lambda study, paths: [paths.training_logs(size) for size in study.size_names],
+    "snapshots": lambda study, paths: [paths.snapshot_losses(size) for size in study.size_names],
+    "post_training": lambda study, paths: [paths.law_table("post_training")],
+    "multitask": _multitask,
 }
 """What analyses read: files, none of those that the study does not make."""
 
 EXHAUSTIVE = "all subsets of the pool"
 SCALES = "`scales` in the config, and a method with a scale"
+TRAINED = "experts that are trained here"
+SETTINGS = "`training.settings` in the config"
 
 ANALYSES: dict[str, Analysis] = {
     "heldout": Analysis(("curves",), "four sizes, or k on both sides of `laws.heldout_k`"),
@@ -80,6 +97,16 @@ ANALYSES: dict[str, Analysis] = {
     "scale_curves": Analysis(("scales", "scale_fits"), SCALES),
     "scale_fits": Analysis(("scales",), SCALES),
     "best_scales": Analysis(("scales", "scale_fits", "best_scales"), SCALES),
+    "training_curves": Analysis(("logs",), TRAINED),
+    "post_training": Analysis(("snapshots",), TRAINED),
+    "post_training_fits": Analysis(
+        ("post_training",), "three sizes; three points of an expert's training, the expert counted"
+    ),
+    "multitask": Analysis(("losses", "multitask"), "`multitask` in the config"),
+    "capacity": Analysis(("losses", "curves", "fits", "settings"), SETTINGS),
+    "capacity_fits": Analysis(
+        ("curves", "fits", "settings"), f"{SETTINGS}, two of which change `steps` or `epochs` alone"
+    ),
     "published_checks": Analysis((), "nothing"),
     "published_curves": Analysis((), "nothing"),
     "published_fits": Analysis((), "nothing"),

@@ -72,8 +72,8 @@ def write_fits(study: Study, paths: StudyPaths) -> Path:
     points = _read_curves(paths)
     rows = prepare(read_table(paths.losses, LOSSES), study)
     origin = _origin(study, "fits", paths.laws / schemas.CURVES.file, paths.losses)
-    estimates, refused = estimate_all(points)
-    predicted = prediction_table(estimates, points, sources(rows, study))
+    estimates, refused = estimate_all(points, study.off_ladder)
+    predicted = prediction_table(estimates, points, sources(rows, study), study.off_ladder)
     _write(paths, schemas.PREDICTIONS, predicted, origin)
     record = {
         "provenance": dict(origin),

@@ -1,6 +1,7 @@
 """The merge stage: cells of a study as checkpoints on disk, statistics of its task vectors."""
 
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -62,8 +63,9 @@ def write_cell(study: Study, paths: StudyPaths, cell: Cell) -> Path:
         subset=cell.subset.name,
         mask_seed=cell.mask_seed,
     ) as cost:
-        recipe = cell_recipe(study, paths, cell)
+        recipe, start = cell_recipe(study, paths, cell), time.perf_counter()
         checked, made = merge_checkpoints(recipe, paths.merged(*place), streaming, study.accumulate)
+        cost["n_merges"], cost["merge_seconds"] = 1, round(time.perf_counter() - start, 3)
         cost["n_params"], cost["bytes_read"] = checked.n_params, checked.bytes_read
         cost["bytes_written"] = checked.bytes_written
     _tell(made["notes"])

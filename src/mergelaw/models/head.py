@@ -77,10 +77,16 @@ class Head:
         hidden : tensor, shape (..., hidden_size)
             The backbone's last hidden states.
         """
-        return self._finished(self.embeddings(hidden))
+        return self.finished(self.embeddings(hidden))
 
-    def _finished(self, raw: Tensor) -> Tensor:
-        """Return logits in float32 from the embeddings' output, which may be written over."""
+    def finished(self, raw: Tensor) -> Tensor:
+        """Return logits in float32, scaled and capped, from the embeddings' output.
+
+        Parameters
+        ----------
+        raw : tensor, shape (..., words)
+            May be written over.
+        """
         logits = raw.float()
         if self.scale != 1.0:
             logits.mul_(self.scale)
@@ -109,7 +115,7 @@ class Head:
         raw = self.embeddings(hidden)
         rows = slice_rows(raw.shape[1], self.device)
         slices = zip(torch.split(raw, rows), torch.split(targets, rows), strict=True)
-        return torch.cat([_nll(self._finished(part), wanted) for part, wanted in slices])
+        return torch.cat([_nll(self.finished(part), wanted) for part, wanted in slices])
 
 
 def _nll(logits: Tensor, targets: Tensor) -> Tensor:

@@ -27,9 +27,7 @@ SHOWN = 5
 def load_model(folder: Path, dtype: torch.dtype, device_map: DeviceMap | None = None) -> Any:
     """Load a causal language model from a local folder, in evaluation mode, fit to be scored.
 
-    Only safetensors are read, no code of the folder's own is run, and every weight of the model
-    must be in the folder, and nothing else. A few tokens show whether its loss can be computed
-    (`check_scoring`).
+    A few tokens show whether its loss can be computed (`check_scoring`).
 
     Parameters
     ----------
@@ -43,8 +41,33 @@ def load_model(folder: Path, dtype: torch.dtype, device_map: DeviceMap | None = 
     Raises
     ------
     CheckpointError
-        If the folder holds no such checkpoint; says what is missing, too much or misshapen. If
-        parts of it fit on no device, or its type cannot be scored.
+        As `load_weights`; if parts of it fit on no device, or its type cannot be scored.
+    """
+    model = load_weights(folder, dtype, device_map=device_map)
+    _check_placed(model, folder)
+    check_scoring(model.eval(), folder)
+    return model
+
+
+def load_weights(folder: Path, dtype: torch.dtype, **settings: Any) -> Any:
+    """Load a causal language model from a local folder; it is not tried.
+
+    Only safetensors are read, no code of the folder's own is run, and every weight of the model
+    must be in the folder, and nothing else.
+
+    Parameters
+    ----------
+    folder : Path
+        The checkpoint.
+    dtype : torch.dtype
+        Type of the weights.
+    **settings
+        For transformers' `from_pretrained`.
+
+    Raises
+    ------
+    CheckpointError
+        If the folder holds no such checkpoint; says what is missing, too much or misshapen.
     """
     if not (folder / "config.json").is_file():
         raise CheckpointError(f"{folder}: {_what_is_there(folder)}")
@@ -55,9 +78,9 @@ def load_model(folder: Path, dtype: torch.dtype, device_map: DeviceMap | None = 
             trust_remote_code=False,
             use_safetensors=True,
             dtype=dtype,
-            device_map=device_map,
             ignore_mismatched_sizes=True,  # they are refused below, by name
             output_loading_info=True,
+            **settings,
         )
     except UNLOADABLE as error:
         raise CheckpointError(
@@ -68,8 +91,6 @@ def load_model(folder: Path, dtype: torch.dtype, device_map: DeviceMap | None = 
         raise CheckpointError(
             listing(f"{folder}: the weights are not those of its model", problems)
         )
-    _check_placed(model, folder)
-    check_scoring(model.eval(), folder)
     return model
 
 

@@ -56,6 +56,6 @@ def method_look(study: Study, label: str) -> Look:
 
 
 def size_look(study: Study, name: str) -> Look:
-    """Return a size's look, the same in every figure: the palette is spread over the sizes."""
-    index, last = study.size_names.index(name), max(len(study.sizes) - 1, 1)
+    """Return the look of a size of the ladder, over which the palette is spread."""
+    index, last = study.ladder.index(name), max(len(study.ladder) - 1, 1)
     return Look(SIZES[round(index * (len(SIZES) - 1) / last)].light, MARKERS[index % len(MARKERS)])

@@ -41,11 +41,14 @@ def headline(study: Study, tables: Tables, facts: Facts) -> list[str]:
     n_params = n_by_size(curves)
     largest, pool = list(n_params)[-1], len(study.experts)
     kind = {"nonembedding": "non-embedding", "total": "total"}[study.laws.n_params]
+    n_ways = 1 + len(study.training.settings)
+    ways = f", experts trained in {n_ways} ways" if n_ways > 1 else ""
     measured = (
         f"The study {study.name} merged subsets of {words.plural(pool, 'expert')} at "
         f"{words.plural(len(n_params), 'size')} "
         f"({words.span([n * 1e9 for n in n_params.values()], words.count)} {kind} parameters) with "
-        f"{words.plural(len(study.methods), 'method')}: {words.plural(facts.merges, 'merge')}, "
+        f"{words.plural(len(study.methods), 'method')}{ways}: "
+        f"{words.plural(facts.merges, 'merge')}, "
         f"each scored on {words.plural(sum(facts.tokens.values()), 'held-out token')} of "
         f"{words.plural(len(facts.tokens), 'domain')}."
     )
@@ -101,8 +104,9 @@ def _reach(study: Study, tables: Tables) -> list[str]:
 
 def about(study: Study, tables: Tables, facts: Facts) -> list[str]:
     """Say what models and text the study is about, and how well the losses are known."""
-    trained = [size.name for size in study.sizes if size.architecture]
-    given = [f"{size.name} ({size.base})" for size in study.sizes if size.base]
+    sizes = [study.size(name) for name in study.ladder]
+    trained = [size.name for size in sizes if size.architecture]
+    given = [f"{size.name} ({size.base})" for size in sizes if size.base]
     result = []
     if trained:
         steps = words.plural(study.training.base.steps, "step")
@@ -123,7 +127,20 @@ def about(study: Study, tables: Tables, facts: Facts) -> list[str]:
             "Experts whose own files speak against this base are merged all the same: "
             f"{study.lineage.reason}."
         )
-    return result + _text(study) + _precision(study, tables, facts)
+    return result + _settings(study) + _text(study) + _precision(study, tables, facts)
+
+
+def _settings(study: Study) -> list[str]:
+    """Say that experts were trained in further ways, and where those are told of."""
+    names = [setting.name for setting in study.training.settings]
+    if not names:
+        return []
+    return [
+        f"Of every base the experts were trained in {len(names) + 1} ways: by training.expert, "
+        "which every number of this page is about where it does not say otherwise, and under "
+        f"{words.plural(len(names), 'further setting')}, {words.joined(names)}, which the full "
+        "report compares (“Other ways of training the experts”)."
+    ]
 
 
 def _text(study: Study) -> list[str]:

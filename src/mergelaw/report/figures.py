@@ -6,12 +6,15 @@ from matplotlib.figure import Figure
 
 from mergelaw.config import Study
 from mergelaw.report import (
+    capacity,
+    costs_figures,
     curves,
     domain_fits,
     forecast_checks,
     maps,
     mixtures,
     more_experts,
+    multitask_figure,
     published_figures,
     rivals,
     scale_figures,
@@ -19,6 +22,7 @@ from mergelaw.report import (
     spread,
     subset_spread,
     synergy_figures,
+    training_figures,
     trust,
     vectors,
 )
@@ -59,6 +63,13 @@ DRAW: dict[str, Callable[[Study, Tables], Figure]] = {
     "scale_curves": scale_figures.scale_curves,
     "best_scales": scale_figures.best_scales,
     "scale_gains": scale_figures.scale_gains,
+    "training_curves": training_figures.training_curves,
+    "post_training": training_figures.post_training,
+    "post_training_domains": training_figures.post_training_domains,
+    "multitask": multitask_figure.multitask,
+    "capacity": capacity.capacity,
+    "costs": costs_figures.costs,
+    "merge_seconds": costs_figures.merge_seconds,
     "published_laws": published_figures.published_laws,
     "published_curves": published_figures.published_curves,
     "published_downstream": published_figures.published_downstream,

@@ -13,8 +13,8 @@ from mergelaw.errors import TableError
 from mergelaw.laws import schemas
 from mergelaw.laws.registry import ANALYSES
 from mergelaw.paths import StudyPaths
-from mergelaw.report.captions.figure import MERGED_TENSORS, TASK_VECTORS
-from mergelaw.report.registry import table_paths
+from mergelaw.report.captions.figure import COSTS, MERGED_TENSORS, TASK_VECTORS, TRAINING
+from mergelaw.report.registry import EVERY_SETTING, table_paths
 
 Tables = Mapping[str, pl.DataFrame]
 """Tables by file name."""
@@ -23,6 +23,8 @@ SCHEMAS: Mapping[str, tables.Schema] = {
     **{table.file: table.schema for table in schemas.TABLES + schemas.FULL_TABLES},
     TASK_VECTORS: tables.TASK_VECTORS,
     MERGED_TENSORS: tables.MERGED_TENSORS,
+    TRAINING: tables.TRAINING_LOG,
+    COSTS: tables.COSTS,
 }
 """Columns of every table that figures and the page read."""
 
@@ -32,17 +34,36 @@ FITS_JSON = schemas.FITS_JSON
 def read_tables(study: Study, paths: StudyPaths, files: Iterable[str]) -> dict[str, pl.DataFrame]:
     """Read tables; the rows of all sizes where each size has its own file.
 
+    Sizes under further training settings are left out, but for tables of `EVERY_SETTING`: a page
+    is about `training.expert`.
+
     Raises
     ------
     TableError
         If one is missing or has other columns than its schema.
     """
-    return {
-        file: pl.concat(
-            tables.read_table(path, SCHEMAS[file]) for path in table_paths(study, paths, file)
-        )
-        for file in files
+    found = {}
+    for file in files:
+        paths_of_file = table_paths(study, paths, file)
+        frame = pl.concat(tables.read_table(path, SCHEMAS[file]) for path in paths_of_file)
+        found[file] = frame if file in EVERY_SETTING else on_ladder(study, frame)
+    return found
+
+
+def on_ladder(study: Study, frame: pl.DataFrame) -> pl.DataFrame:
+    """Return the rows of a table about sizes trained by `training.expert`, or about no one size."""
+    if "size" not in frame.columns:
+        return frame
+    return frame.filter(~pl.col("size").is_in(study.off_ladder).fill_null(value=False))
+
+
+def fits_on_ladder(study: Study, fits: Mapping[str, Any]) -> dict[str, Any]:
+    """Return fits.json without the fits of sizes under further training settings."""
+    kept = {
+        part: [fit for fit in fits[part] if fit["size"] not in study.off_ladder]
+        for part in ("fits", "refused")
     }
+    return {**fits, **kept}
 
 
 def read_fits(folder: Path) -> dict[str, Any]:

@@ -14,7 +14,14 @@ from mergelaw.config import Study
 from mergelaw.errors import TableError
 from mergelaw.paths import StudyPaths
 from mergelaw.report import checklist, context, findings, grids, identification
-from mergelaw.report.inputs import FITS_JSON, Tables, not_made, read_fits, read_tables
+from mergelaw.report.inputs import (
+    FITS_JSON,
+    Tables,
+    fits_on_ladder,
+    not_made,
+    read_fits,
+    read_tables,
+)
 from mergelaw.report.registry import FIGURES, figures_of, table_paths, tables_of
 from mergelaw.report.sections import SECTIONS, say
 from mergelaw.report.shows import shows
@@ -32,7 +39,7 @@ def render(study: Study, paths: StudyPaths, page: str) -> str:
         If a table or figure is missing or broken.
     """
     tables = read_tables(study, paths, tables_of(page))
-    fits = read_fits(paths.laws)
+    fits = fits_on_ladder(study, read_fits(paths.laws))
     facts = context.facts_of(
         read_table(paths.losses, LOSSES), read_table(paths.shard_contents, SHARDS)
     )

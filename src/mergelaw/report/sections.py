@@ -5,13 +5,18 @@ from typing import NamedTuple
 
 from mergelaw.config import Study
 from mergelaw.report import (
+    capacity_words,
     check_words,
+    cost_words,
     doubt_grids,
     doubt_words,
+    merge_times,
+    multitask_words,
     published_words,
     scale_words,
     subset_words,
     synergy_words,
+    training_words,
 )
 from mergelaw.report.grids import Grid
 from mergelaw.report.inputs import Tables, why_nothing
@@ -111,6 +116,35 @@ SECTIONS = (
             Finding("scale_curves", scale_words.scale_curves),
             Finding("best_scales", scale_words.best_scales),
             Finding("scale_gains", scale_words.scale_gains),
+        ),
+    ),
+    Section(
+        "training",
+        "Training of the experts",
+        "How the experts were trained, what more training brings, and what one model learns that "
+        "is trained on all their items together: the other way to one model of all domains.",
+        (
+            Finding("training_curves", training_words.training_curves),
+            Finding("post_training", training_words.post_training),
+            Finding("post_training_domains", training_words.post_training_domains),
+            Finding("multitask", multitask_words.multitask, multitask_words.grid),
+        ),
+    ),
+    Section(
+        "capacity",
+        "Other ways of training the experts",
+        "One base, and its experts trained in several ways: for more or fewer steps, at another "
+        "rate, with low-rank adapters. Each pool is merged and scored alike.",
+        (Finding("capacity", capacity_words.capacity, capacity_words.grid),),
+    ),
+    Section(
+        "costs",
+        "What it cost",
+        "Every job measures what it takes: wall time, processor time, memory, devices, and the "
+        "tokens that its models read. Here they are summed over the jobs of this config.",
+        (
+            Finding("costs", cost_words.costs, cost_words.costs_grid),
+            Finding("merge_seconds", merge_times.merge_seconds, merge_times.merge_grid),
         ),
     ),
     Section(

@@ -17,9 +17,14 @@ def number(value: float | None, digits: int = 3) -> str:
     if value is None:
         return MISSING
     if value and abs(value) < 0.5 * 10**-digits:
-        mantissa, exponent = f"{value:.1e}".split("e")
-        return f"{mantissa} × 10{str(int(exponent)).translate(SUPERSCRIPT)}".replace("-", "−")
+        return scientific(value, 1)
     return f"{value:.{digits}f}".replace("-", "−")
+
+
+def scientific(value: float, digits: int = 0) -> str:
+    """Return a number with a power of ten and so many digits after the point."""
+    mantissa, exponent = f"{value:.{digits}e}".split("e")
+    return f"{mantissa} × 10{str(int(exponent)).translate(SUPERSCRIPT)}".replace("-", "−")
 
 
 def with_error(value: float | None, stderr: float | None, digits: int = 3) -> str:

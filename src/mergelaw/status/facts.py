@@ -60,7 +60,9 @@ def status_facts(
         "slurm": _slurm(folder, queue, heads),
         "running": [_job(folder, state) for state in states if state.state == "running"],
         "failed": [_failed(folder, state) for state in states if state.state == "failed"],
-        "on_cpu_despite_gpu": [_job(folder, state) for state in states if _ran_on_cpu(state)],
+        "on_cpu_despite_gpu": [
+            _job(folder, state) for state in states if _ran_on_cpu(study, state)
+        ],
         "last_error": _last_error(folder, states),
     }
 
@@ -96,7 +98,7 @@ def _costs(
     done, lack, left = spent(states), "", None
     n_running = sum(state.state == "running" for state in states)
     machine = functools.cache(lambda: machine_of(folder, states))
-    rows = functools.cache(lambda: model_rows(study, paths, machine()))
+    rows = functools.cache(lambda: model_rows(study, paths, machine(), folder))
     try:
         left = Pace(states, rows).left()
     except MergeLawError as error:
@@ -156,12 +158,25 @@ def _failed(folder: Path, state: JobState) -> dict[str, Any]:
     return {**_job(folder, state), "ended": ended, "error": state.error}
 
 
-def _ran_on_cpu(state: JobState) -> bool:
-    """Say whether a job had GPUs and used none; one that did not end may have been about to."""
+def _ran_on_cpu(study: Study, state: JobState) -> bool:
+    """Say whether a job had GPUs and used none; one that did not end may have been about to.
+
+    A training that is launched in processes of its own is none: it refuses to do without GPUs.
+    """
     record = state.record
+    if record and record.rule in LAUNCHED and record.targets["size"] in _launching(study):
+        return False
     if record is None or not record.gpus or record.gpu_used or not RULES[record.rule].on_device:
         return False
     return state.state == "done" or state.seconds > IDLE_GPU_SECONDS
+
+
+LAUNCHED = ("expert", "multitask")
+"""Rules whose jobs run by a size's launch file."""
+
+
+def _launching(study: Study) -> set[str]:
+    return {size.name for size in study.sizes if size.launch}
 
 
 def _last_error(folder: Path, states: Iterable[JobState]) -> dict[str, Any] | None:

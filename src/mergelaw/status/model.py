@@ -9,6 +9,7 @@ from mergelaw.costs.machine_file import read_machine_file, usual_machine
 from mergelaw.costs.row import Row
 from mergelaw.costs.rows import study_rows
 from mergelaw.costs.size_models import size_models
+from mergelaw.costs.training_inputs import training_inputs
 from mergelaw.laws.registry import REPORT_ANALYSES
 from mergelaw.paths import StudyPaths
 from mergelaw.report.registry import figures_of
@@ -33,16 +34,24 @@ def machine_of(folder: Path, states: Iterable[JobState]) -> Machine:
     return usual_machine("H100" if any(record.gpus for record in records) else "cpu").machine()
 
 
-def model_rows(study: Study, paths: StudyPaths, machine: Machine) -> Sequence[Row]:
-    """Return the model's rows of a study, without what was measured.
+def model_rows(study: Study, paths: StudyPaths, machine: Machine, folder: Path) -> Sequence[Row]:
+    """Return the model's rows of a study that runs in a folder, without what was measured.
 
     Raises
     ------
     ConfigError
-        If the number of parameters of a size is not known.
+        If the number of parameters of a size is not known, or a launch file has problems.
     """
     sizes, _ = size_models(study, paths)
     text = text_length(study, paths.shard_contents)
     n_figures, n_analyses = len(figures_of("report")), len(REPORT_ANALYSES)
-    case = Case(study, machine, text, sizes, n_figures=n_figures, n_analyses=n_analyses)
+    case = Case(
+        study,
+        machine,
+        text,
+        sizes,
+        n_figures=n_figures,
+        n_analyses=n_analyses,
+        training=training_inputs(study, paths, folder),
+    )
     return study_rows(case)

@@ -76,7 +76,7 @@ def _data(study: Study, paths: StudyPaths) -> Iterator[_Job]:
 
 def _experts(study: Study, paths: StudyPaths) -> Iterator[_Job]:
     for size in study.sizes:
-        if size.architecture:
+        if size.architecture and not size.setting:
             yield "base", {"size": size.name}, paths.trained(size.name, BASE), 0
         for expert in study.expert_names:
             if expert not in size.experts:

@@ -75,6 +75,7 @@ def run_job(study: Study, paths: StudyPaths, job: Job) -> Path:
     experts = {name: checkpoint_ref(study, paths, job.size, name) for name in names}
     base = checkpoint_ref(study, paths, job.size, BASE)
     facts = {"stage": "sweep", **job.facts, "slice": job.origin["slice"]}
+    facts |= {"tokens_read": 0, "flops": 0.0}  # each merge that this attempt scores adds its own
     text = EvalText.of(read_shards(study, paths), study.evaluation.batch_tokens)
     with (
         Owner(job.table.with_suffix(".owner")) as owner,
@@ -95,7 +96,7 @@ def run_job(study: Study, paths: StudyPaths, job: Job) -> Path:
             owner.check()
             write_table(job.table, frame, job.schema, job.key, origin)
             finished.remove()
-            cost |= engine.costs() | {"n_tokens": n_tokens(text)}
+            cost |= engine.costs() | {"n_tokens": text.length.n_tokens}
     return job.table
 
 
@@ -158,8 +159,3 @@ def _rows(job: Job, engine: Engine, text: EvalText, finished: Finished) -> Itera
         for shard, items in zip(text.shards, sums, strict=True):
             full = row | Score.of(shard, items).row()
             yield {column: full[column] for column in job.schema}
-
-
-def n_tokens(text: EvalText) -> int:
-    """Return the tokens that a model reads to be scored on a text."""
-    return sum(len(item.input_ids) for shard in text.shards for item in shard.items)

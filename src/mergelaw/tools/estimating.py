@@ -20,6 +20,7 @@ from mergelaw.costs.inputs import (
 from mergelaw.costs.machine_file import read_machine_file, usual_machine
 from mergelaw.costs.measured import measured_jobs
 from mergelaw.costs.size_models import size_models
+from mergelaw.costs.training_inputs import training_inputs
 from mergelaw.files import write_json
 from mergelaw.paths import StudyPaths
 from mergelaw.tools.options import Json
@@ -101,14 +102,17 @@ def estimate(
     )
     host = {} if host_memory is None else {"host_bytes": host_memory * 1e9}
     planned = node.machine(job_minutes, n_devices=gpus, any_device=measured, **host)
-    found = Estimate(_case(study, planned))
+    found = Estimate(_case(study, planned, project=config.resolve().parent.parent))
     if out is not None:
         write_json(out, found.facts())
     print(json.dumps(found.facts(), indent=2) if as_json else table_text(found), end="\n" * as_json)
 
 
-def _case(study: Study, machine: Machine) -> Case:
-    """Return the study with all that is known here of its models, text and finished jobs."""
+def _case(study: Study, machine: Machine, project: Path) -> Case:
+    """Return the study with all that is known here of its models, text and finished jobs.
+
+    A study of the project lies in its folder `config`, and launch files below the same folder.
+    """
     from mergelaw.laws.registry import REPORT_ANALYSES
     from mergelaw.report.registry import figures_of
 
@@ -125,4 +129,5 @@ def _case(study: Study, machine: Machine) -> Case:
         n_figures=len(figures_of("report")),
         n_analyses=len(REPORT_ANALYSES),
         notes=(*notes, *left_out),
+        training=training_inputs(study, paths, project),
     )

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import polars as pl
 
 from mergelaw.laws.analyses.best_scales import best_scales
+from mergelaw.laws.analyses.capacity import capacity
+from mergelaw.laws.analyses.capacity_fits import capacity_fits
 from mergelaw.laws.analyses.designs import designs
 from mergelaw.laws.analyses.dispersion import dispersion
 from mergelaw.laws.analyses.forecast import forecasts
@@ -14,10 +16,12 @@ from mergelaw.laws.analyses.gaps import gaps
 from mergelaw.laws.analyses.heldout import heldout
 from mergelaw.laws.analyses.intervals import intervals
 from mergelaw.laws.analyses.mixing import mixing
+from mergelaw.laws.analyses.multitask import multitask
 from mergelaw.laws.analyses.near_floor import near_floor
 from mergelaw.laws.analyses.null_r2 import null_r2
 from mergelaw.laws.analyses.order import order
 from mergelaw.laws.analyses.pools import pools
+from mergelaw.laws.analyses.post_training import post_training, post_training_fits
 from mergelaw.laws.analyses.published_checks import published_checks
 from mergelaw.laws.analyses.published_curves import published_curves, published_fits
 from mergelaw.laws.analyses.published_downstream import published_downstream
@@ -29,6 +33,7 @@ from mergelaw.laws.analyses.scale_fits import scale_fits
 from mergelaw.laws.analyses.synergy import synergy
 from mergelaw.laws.analyses.synergy_blocks import synergy_blocks, synergy_strengths
 from mergelaw.laws.analyses.synergy_estimators import synergy_estimators
+from mergelaw.laws.analyses.training_curves import training_curves
 from mergelaw.laws.analyses.transfer import transfer
 from mergelaw.laws.analyses.triples import triple_errors, triples
 from mergelaw.laws.analyses.two_stage import two_stage
@@ -68,6 +73,14 @@ MAKE: dict[str, Callable[[Inputs], pl.DataFrame]] = {
     "scale_fits": lambda given: scale_fits(given.scales, given.study),
     "best_scales": lambda given: best_scales(
         given.scales, given.scale_fits, given.best_scales, given.study
+    ),
+    "training_curves": lambda given: training_curves(given.logs, given.study),
+    "post_training": lambda given: post_training(given.snapshots, given.study),
+    "post_training_fits": lambda given: post_training_fits(given.post_training, given.study),
+    "multitask": lambda given: multitask(given.rows, given.multitask, given.study),
+    "capacity": capacity,
+    "capacity_fits": lambda given: capacity_fits(
+        given.training, given.curves, given.fits, given.study
     ),
     "published_checks": lambda _: published_checks(),
     "published_curves": lambda _: published_curves(),

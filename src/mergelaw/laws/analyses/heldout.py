@@ -12,16 +12,17 @@ from mergelaw.laws.schemas import HELDOUT
 def heldout(curves: pl.DataFrame, study: Study) -> pl.DataFrame:
     """Return predictions of points that the fit did not see, with the schema `HELDOUT`.
 
-    The joint law without the largest size; both laws without k >= `laws.heldout_k`. A curve with
-    too few points left to fit has no rows.
+    The joint law, which is one of the ladder's sizes, without the largest of them; both laws
+    without k >= `laws.heldout_k`. A curve with too few points left to fit has no rows.
     """
     first = study.laws.heldout_k
+    ladder = curves.filter(~pl.col("size").is_in(study.off_ladder))
     large_k = pl.col("k") >= first
     largest = pl.col("n_params_billions") == curves["n_params_billions"].max()
     frames = [
-        *_left_out(curves, JOINT, "largest_size", largest),
+        *_left_out(ladder, JOINT, "largest_size", largest),
         *_left_out(curves, FLOOR_TAIL, f"k_ge_{first}", large_k),
-        *_left_out(curves, JOINT, f"k_ge_{first}", large_k),
+        *_left_out(ladder, JOINT, f"k_ge_{first}", large_k),
     ]
     return pl.concat(frames) if frames else HELDOUT.frame([])
 

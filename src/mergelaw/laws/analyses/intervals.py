@@ -115,15 +115,15 @@ def intervals(
     n_experts = len(study.experts)
     pools = {n: smaller_pools(losses, study, n).losses for n in (1, 2) if n < n_experts}
     given = Given(items, by_cell(items), pools, n_experts)
-    found = [row for law in LAWS.values() for row in _of_law(law, curves, given)]
+    found = [row for law in LAWS.values() for row in _of_law(law, curves, given, study)]
     if not found:
         raise NotMadeError("no curve has three distinct k")
     return INTERVALS.frame(found)
 
 
-def _of_law(law: Law, curves: pl.DataFrame, given: Given) -> list[dict[str, Any]]:
+def _of_law(law: Law, curves: pl.DataFrame, given: Given, study: Study) -> list[dict[str, Any]]:
     found = []
-    for (method, domain, size), points in split_by(curves, law):
+    for (method, domain, size), points in split_by(curves, law, study.off_ladder):
         if law is JOINT and domain != MACRO:
             continue
         label = {"law": law.name, "method": method, "domain": domain, "size": size}

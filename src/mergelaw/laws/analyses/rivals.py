@@ -48,7 +48,7 @@ def rivals(curves: pl.DataFrame, study: Study) -> pl.DataFrame:
     """
     rows: list[dict[str, Any]] = []
     for over, law, others in OVER:
-        for (method, domain, size), points in split_by(curves, law):
+        for (method, domain, size), points in split_by(curves, law, study.off_ladder):
             label = {"over": over, "method": method, "domain": domain, "size": size}
             found = _compared(points, law, others, study.laws.heldout_k)
             rows += [label | row for row in found]

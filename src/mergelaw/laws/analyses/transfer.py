@@ -19,25 +19,25 @@ def transfer(curves: pl.DataFrame, fits: pl.DataFrame, study: Study) -> pl.DataF
     """Return L(M) of each size forecast with every size's offset, schema `TRANSFER`.
 
     The paper takes the offset as one constant of a domain and method (eq. 4); if so, two cheap
-    points of a new size are enough. Sources are sizes with an identified fit, and `ZERO`; targets
-    are curves with k = 1, 2 and M measured. With the target as its own source it is no forecast,
-    since that fit saw L(M), but what is lost by two points alone. A target whose loss does not
-    fall from k = 1 to 2 has no tail, and null predictions.
+    points of a new size are enough. Sources are sizes of the ladder with an identified fit, and
+    `ZERO`; targets are its curves with k = 1, 2 and M measured. With the target as its own source
+    it is no forecast, since that fit saw L(M), but what is lost by two points alone. A target
+    whose loss does not fall from k = 1 to 2 has no tail, and null predictions.
 
     Raises
     ------
     NotMadeError
         If no target is left, or the study has one size.
     """
-    if len(study.size_names) < 2:
+    if len(study.ladder) < 2:
         raise NotMadeError("the study has one size")
     pool = len(study.experts)
     offsets = {key: fit.offset for key, fit in size_fits(fits).items() if fit.identified}
     rows = []
     for (target, method, domain), losses in measured(curves).items():
-        if pool < 3 or not {1, 2, pool} <= losses.keys():
+        if target in study.off_ladder or pool < 3 or not {1, 2, pool} <= losses.keys():
             continue
-        sources = {name: offsets.get((name, method, domain)) for name in study.size_names}
+        sources = {name: offsets.get((name, method, domain)) for name in study.ladder}
         for source, offset in (sources | {ZERO: 0.0}).items():
             if offset is None:
                 continue

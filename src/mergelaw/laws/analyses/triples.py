@@ -75,10 +75,12 @@ def triple_error(
 def triple_errors(curves: pl.DataFrame, study: Study) -> pl.DataFrame:
     """Return how far off each triple is for each method, with the schema `TRIPLE_ERRORS`.
 
-    Over sizes and domains, macro left out: it is made of them. Errors are those of the curves
-    with a forecast, so a triple that is refused often (`n_refused`) is judged on easier curves.
+    Over sizes of the ladder and domains, macro left out: it is made of them. Errors are those of
+    the curves with a forecast, so a triple that is refused often (`n_refused`) is judged on easier
+    curves.
     """
-    domains = triples(curves, study).filter(pl.col("domain") != MACRO)
+    found = triples(curves.filter(~pl.col("size").is_in(study.off_ladder)), study)
+    domains = found.filter(pl.col("domain") != MACRO)
     error = pl.col("error_pool").abs()
     return TRIPLE_ERRORS.of(
         domains.group_by("points", "method", maintain_order=True).agg(

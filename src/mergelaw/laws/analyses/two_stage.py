@@ -25,7 +25,8 @@ def two_stage(curves: pl.DataFrame, fits: pl.DataFrame, study: Study) -> pl.Data
     First stage: floor, tail and offset of each size, from `fits`. Second: ``floor(N) = L* + B
     N^-beta`` by least squares with L*, B >= 0, and ``log tail(N) = log A0 - gamma log N`` by a
     straight line, so that gamma may be negative. `r2_floor` is of the floors, `r2_tail` of the
-    logarithms. The errors of the first stage do not enter the second.
+    logarithms. The errors of the first stage do not enter the second. Only sizes of the ladder
+    count: a size under another training setting is no other N.
 
     Raises
     ------
@@ -35,7 +36,8 @@ def two_stage(curves: pl.DataFrame, fits: pl.DataFrame, study: Study) -> pl.Data
     wide = fits.filter(pl.col("law") == FLOOR_TAIL.name).pivot(
         "parameter", index=CURVE, values=["value", "at_bound"]
     )
-    sizes = curves.select("size", "n_params_billions").unique(maintain_order=True)
+    ladder = curves.filter(~pl.col("size").is_in(study.off_ladder))
+    sizes = ladder.select("size", "n_params_billions").unique(maintain_order=True)
     points = wide.join(sizes, on="size", maintain_order="left")
     rows = [
         {"method": method, "domain": domain} | _stage(part)

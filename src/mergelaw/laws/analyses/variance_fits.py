@@ -46,7 +46,7 @@ def variance_fits(curves: pl.DataFrame, study: Study) -> pl.DataFrame:
             if form.of_masks and not masked:
                 continue
             rows += _rows(label | {"form": name}, fit_form(form, k, variance, pool), variance)
-    for (method, domain, _), part in split_by(points, JOINT):
+    for (method, domain, _), part in split_by(points, JOINT, study.off_ladder):
         label = {"form": "joint", "size": None, "method": method, "domain": domain}
         fitted = fit_joint(part, pool)
         rows += _rows(label, fitted, part["variance"].to_numpy()) if fitted else []

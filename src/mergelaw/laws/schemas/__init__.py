@@ -15,7 +15,7 @@ subset is in), `n_starts`, `starts` (each descent: `start`, `values`, `rss`), `n
 `notes`) and `refused` (a list of `law`, `method`, `domain`, `size`, `reason`).
 """
 
-from mergelaw.laws.schemas import doubts, published, scales, subsets
+from mergelaw.laws.schemas import capacity, doubts, published, scales, subsets, training
 from mergelaw.laws.schemas.checks import FORECAST, GAPS, HELDOUT, RETURNS, SYNERGY, VARIANCE
 from mergelaw.laws.schemas.core import CURVES, FITS, PREDICTIONS, SPECIALISTS
 from mergelaw.laws.schemas.table import MACRO, Table
@@ -47,7 +47,10 @@ TABLES = (
 )
 """Tables of every report."""
 
-FULL_TABLES = (*doubts.TABLES, *subsets.TABLES, *scales.TABLES, *published.TABLES)
+FULL_TABLES = (
+    *(*doubts.TABLES, *subsets.TABLES, *scales.TABLES),
+    *(*training.TABLES, *capacity.TABLES, *published.TABLES),
+)
 """Tables of the full report beside these."""
 
 BY_NAME = {table.file.removesuffix(".parquet"): table for table in (*TABLES, *FULL_TABLES)}

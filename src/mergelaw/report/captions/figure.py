@@ -4,6 +4,7 @@ from typing import NamedTuple
 
 CURVES, FITS, PREDICTIONS = "curves.parquet", "fits.parquet", "predictions.parquet"
 TASK_VECTORS, MERGED_TENSORS = "task_vectors.parquet", "merged_tensors.parquet"
+COSTS, TRAINING = "costs.parquet", "training.parquet"
 
 
 class Figure(NamedTuple):
