@@ -44,10 +44,10 @@ TOKENS = 4 * 1000
 """Tokens of a forward pass: four items of a thousand."""
 
 
-def zero(stage=3, processes=4, *, offload=False, offload_param=False, use_cpu=False):
+def zero(processes=4, *, offload=False, offload_param=False, use_cpu=False):
     devices = {True: "cpu", False: "none"}
     deepspeed = DeepSpeed(
-        zero_stage=stage,
+        zero_stage=3,
         offload_optimizer_device=devices[offload],
         offload_param_device=devices[offload_param],
     )
@@ -98,15 +98,11 @@ def test_a_forward_pass_has_the_micro_batch_of_one_process(processes, micro, row
     assert job(launch, micro_batch_rows=micro).micro_rows == rows
 
 
-@pytest.mark.parametrize(
-    ("stage", "shared"),
-    [(0, 2 + 4 + 12), (1, 2 + 4 + 12 / 4), (2, 2 + 4 / 4 + 12 / 4), (3, 18 / 4)],
-)
-def test_zero_shares_out_states_then_gradients_then_weights(stage, shared):
-    """Rajbhandari et al. 2020, Figure 1, with float32 gradients; stage 3 also gathers weights."""
-    found = job(zero(stage), precision="bfloat16")
-    gathered = 2 * (N + (N - WIDTH * WORDS) // LAYERS) if stage == 3 else 0
-    assert found.process_bytes == shared * N + gathered + 2 * KEPT + LOGITS
+def test_zero_shares_out_states_gradients_and_weights():
+    """Rajbhandari et al. 2020, Figure 1, with float32 gradients; it also gathers weights."""
+    found = job(zero(4), precision="bfloat16")
+    gathered = 2 * (N + (N - WIDTH * WORDS) // LAYERS)
+    assert found.process_bytes == 18 / 4 * N + gathered + 2 * KEPT + LOGITS
 
 
 @pytest.mark.parametrize(("offload", "per_gpu"), [(True, 2), (False, 18)])
@@ -116,7 +112,7 @@ def test_shares_are_those_of_deepspeed_s_own_estimator(offload, per_gpu):
     Its host has 16 N to 24 N, the buffers that it adds.
     """
     shape = ModelShape(60_506_624, 60_506_624 - 16_449_536, 12, 512, 32_128)  # t5-small
-    found = replace(job(zero(3, 1, offload=offload), precision="bfloat16"), shape=shape)
+    found = replace(job(zero(1, offload=offload), precision="bfloat16"), shape=shape)
     states = found.process_bytes - found.activation_bytes
     assert states == pytest.approx(
         per_gpu * shape.n_params + 2 * shape.n_params + 2 * 16_449_536, abs=1
@@ -127,7 +123,7 @@ def test_shares_are_those_of_deepspeed_s_own_estimator(offload, per_gpu):
 
 def test_large_models_are_gathered_a_billion_weights_at_a_time():
     shape = ModelShape(72 * 10**9, 70 * 10**9, 100, 8000, 150_000)
-    found = replace(job(zero(3, 8, offload=True), precision="bfloat16"), shape=shape)
+    found = replace(job(zero(8, offload=True), precision="bfloat16"), shape=shape)
     largest = 8000 * 150_000  # the head, larger than a layer and than 10^9
     states = found.process_bytes - found.activation_bytes
     assert states == 2 * shape.n_params / 8 + 2 * (largest + largest)
@@ -186,11 +182,11 @@ def test_operations_of_a_training(settings, weights, attention):
 
 def test_seconds_of_a_training_worked_by_hand():
     """Eight H100 at 40% of the bfloat16 peak; AdamW by the cores of eight GPUs, over PCIe."""
-    found = job(zero(3, 8, offload=True), precision="bfloat16", micro_batch_rows=1)
+    found = job(zero(8, offload=True), precision="bfloat16", micro_batch_rows=1)
     computing = found.flops / 8 / (0.4 * 989.4e12)
     adam = 28 * N / (8 * 50e9) + (2 + 2) * N / (8 * 64e9)
     assert found.work_seconds(H100) == pytest.approx(computing + 100 * adam)
-    shared = job(zero(3, 8), precision="bfloat16", micro_batch_rows=1)
+    shared = job(zero(8), precision="bfloat16", micro_batch_rows=1)
     assert shared.work_seconds(H100) == pytest.approx(computing + 100 * 28 * N / (8 * 3.35e12))
 
 
@@ -206,11 +202,11 @@ def test_precision_decides_the_peak_and_a_cpu_adds_its_launches():
 def test_processes_without_rows_wait_for_those_with_some():
     """Sixteen rows over eight processes, and over six; packed to a row each, over eight."""
     busy, idle, packed = (
-        found.work_seconds(H100) - 100 * 28 * N / 3.35e12
+        found.work_seconds(H100) - 100 * 28 * N / (found.launch.num_processes * 3.35e12)
         for found in (
-            job(LaunchFile(num_processes=8), precision="bfloat16"),
-            job(LaunchFile(num_processes=6), precision="bfloat16"),
-            job(LaunchFile(num_processes=8), precision="bfloat16", pack=True, max_length=4000),
+            job(zero(8), precision="bfloat16"),
+            job(zero(6), precision="bfloat16"),
+            job(zero(8), precision="bfloat16", pack=True, max_length=4000),
         )
     )
     assert idle / busy == pytest.approx(3 / 2)
@@ -369,9 +365,9 @@ def expert_row(case):
 
 def test_a_job_has_the_devices_of_its_launch_file():
     assert expert_row(launched()).devices_per_job == 1
-    assert expert_row(launched(zero(3, 8))).devices_per_job == 8
-    assert expert_row(launched(zero(3, 2, use_cpu=True))).devices_per_job == 0
-    on_cpu = expert_row(launched(zero(3, 2, use_cpu=True), machine=CPU))
+    assert expert_row(launched(zero(8))).devices_per_job == 8
+    assert expert_row(launched(zero(2, use_cpu=True))).devices_per_job == 0
+    on_cpu = expert_row(launched(zero(2, use_cpu=True), machine=CPU))
     assert (on_cpu.devices_per_job, on_cpu.device_bytes, on_cpu.n_processes) == (1, 0, 2)
 
 
@@ -396,26 +392,26 @@ def test_training_beyond_one_device_is_told_with_the_ways_out():
 
 def test_a_launch_file_makes_it_possible_and_a_weaker_one_is_told_how():
     bfloat16 = {"precision": "bfloat16"}
-    assert cannot(launched(zero(3, 8, offload=True), settings=bfloat16)) == []
-    (said,) = cannot(launched(zero(2, 8), 2 * 10**10, settings=bfloat16))
-    assert "what helps: zero_stage: 3 and offload_optimizer_device: cpu in own.yaml; " in said
+    assert cannot(launched(zero(8, offload=True), settings=bfloat16)) == []
+    (said,) = cannot(launched(zero(8), 6 * 10**10, settings=bfloat16))
+    assert "what helps: offload_optimizer_device: cpu in own.yaml; " in said
 
 
 def test_a_launch_file_for_gpus_is_told_on_a_machine_without():
-    (said,) = cannot(launched(zero(3, 8), n_params=10**8, machine=CPU))
+    (said,) = cannot(launched(zero(8), n_params=10**8, machine=CPU))
     assert "its launch file own.yaml is for 8 GPUs, and cpu has none" in said
     assert "`launch: workflow/launch/zero3_cpu.yaml`" in said
 
 
 def test_more_host_memory_than_there_is_is_told():
-    case = launched(zero(3, 8, offload=True), settings={"precision": "bfloat16"})
+    case = launched(zero(8, offload=True), settings={"precision": "bfloat16"})
     small = replace(case, machine=replace(H100, host_bytes=25e9))
     (said,) = cannot(small)
     assert "it needs 224.8 GB of host memory, and has 200.0 (--host-memory)" in said
 
 
 def test_training_longer_than_a_job_may_be_goes_on_and_is_told():
-    case = launched(zero(3, 8, offload=True), settings={"precision": "bfloat16", "steps": 10**6})
+    case = launched(zero(8, offload=True), settings={"precision": "bfloat16", "steps": 10**6})
     hours = expert_row(case).longest_job_seconds / 3600
     limited = replace(case, machine=replace(H100, longest_seconds=3600.0 * hours / 2.5))
     notes = [note for note in Estimate(limited).notes if "goes on from its last checkpoint" in note]
@@ -582,7 +578,7 @@ def test_the_table_of_trainings_in_the_docs_is_the_estimate_s(size):
 
 
 def test_a_training_is_in_the_table():
-    case = launched(zero(3, 8, offload=True), settings={"precision": "bfloat16"})
+    case = launched(zero(8, offload=True), settings={"precision": "bfloat16"})
     (line,) = (line for line in table_text(Estimate(case)).splitlines() if line[:6] == "expert")
     assert line.split()[1:3] == ["one", "1"]
     assert " 8 " in line

@@ -87,11 +87,6 @@ class TrainingJob:
         return DTYPE_BYTES[self.settings.precision]
 
     @property
-    def is_plain(self) -> bool:
-        """Whether processes train without DeepSpeed."""
-        return self.launch.zero_stage is None
-
-    @property
     def model_bytes(self) -> int:
         """Bytes of the saved expert, adapters merged into it."""
         return self.weight_bytes * self.shape.n_params
@@ -146,8 +141,8 @@ class TrainingJob:
     @property
     def process_bytes(self) -> int:
         """Memory of one process on its device: what it holds, and its activations."""
-        held = self._plain_bytes if self.is_plain else self._shared_bytes
-        return math.ceil(held + self._gathered_bytes + self.activation_bytes)
+        held = self._plain_bytes if self.launch.is_plain else self._shared_bytes
+        return math.ceil(held + self.activation_bytes)
 
     @property
     def _plain_bytes(self) -> int:
@@ -158,24 +153,20 @@ class TrainingJob:
 
     @property
     def _shared_bytes(self) -> float:
-        """Share of one process in what ZeRO shares out and does not offload.
+        """Share of one process in what ZeRO-3 does not offload, and what it has gathered at once.
 
-        Stage 1 shares masters and moments, 2 gradients too, 3 weights too (Rajbhandari et al. 2020,
-        ZeRO, arXiv 1910.02054). DeepSpeed's own estimator has the same 2 + 4 + 12 bytes.
+        Masters, moments, gradients and weights are shared out (Rajbhandari et al. 2020, ZeRO, arXiv
+        1910.02054); DeepSpeed's own estimator has the same 2 + 4 + 12 bytes.
         """
-        launch, n_processes = self.launch, self.launch.num_processes
-        stage = launch.zero_stage or 0
-        states = (MASTER_BYTES + MOMENT_BYTES) * self.trained / (n_processes if stage else 1)
-        gradients = GRADIENT_BYTES * self.trained / (n_processes if stage > 1 else 1)
-        weights = self.model_bytes / (n_processes if stage == 3 else 1)
-        held = 0.0 if launch.offload_param else weights
-        return held + (0.0 if launch.offload_optimizer else states + gradients)
+        launch = self.launch
+        weights = 0.0 if launch.offload_param else float(self.model_bytes)
+        each = MASTER_BYTES + MOMENT_BYTES + GRADIENT_BYTES
+        states = 0.0 if launch.offload_optimizer else each * self.trained
+        return (weights + states) / launch.num_processes + self._gathered_bytes
 
     @property
     def _gathered_bytes(self) -> int:
         """Weights that ZeRO-3 has gathered at once, and the gradient of the largest layer."""
-        if self.launch.zero_stage != 3:
-            return 0
         shape = self.shape
         layer = math.ceil(shape.n_params_nonembedding / shape.layers)
         largest = max(layer, shape.width * shape.vocabulary)
@@ -193,13 +184,13 @@ class TrainingJob:
     def host_bytes(self, *, on_gpus: bool) -> int:
         """Return the host's memory of all processes.
 
-        Beside what is offloaded: on GPUs the model on its way there and back, under ZeRO-3 once,
-        else in each process; without GPUs everything that a process has.
+        Beside what is offloaded: on GPUs the model once, on its way there and back; without GPUs
+        everything that a process has.
         """
         n_processes = self.launch.num_processes
-        copies = 1 if self.launch.zero_stage == 3 else n_processes
-        passing = MASTER_BYTES * self.shape.n_params if self.is_plain else self.model_bytes
-        held = copies * passing if on_gpus else n_processes * self.process_bytes
+        plain = self.launch.is_plain
+        passing = MASTER_BYTES * self.shape.n_params if plain else self.model_bytes
+        held = passing if on_gpus else n_processes * self.process_bytes
         return n_processes * FIXED_BYTES + held + self.offloaded_bytes
 
     def work_seconds(self, machine: Machine) -> float:
@@ -236,8 +227,7 @@ class TrainingJob:
         """
         moved = ADAM_BYTES * self.trained
         if not self.launch.offload_optimizer:
-            shared = at_once if self.launch.zero_stage else 1
-            return moved / (shared * machine.device.memory_bandwidth)
+            return moved / (at_once * machine.device.memory_bandwidth)
         link = machine.device.link_bandwidth
         crossing = 2 * self.weight_bytes * self.trained / (at_once * link) if link else 0.0
         return moved / (at_once * machine.merge_bandwidth) + crossing

@@ -62,9 +62,8 @@ def _ways_out(case: Case, row: Row, launch: LaunchFile | None) -> Iterator[str]:
     else:
         if launch is None:
             yield f"`launch: {EXAMPLE}` of the size, which shares it out over a node's GPUs"
-        elif launch.zero_stage != 3 or not launch.offload_optimizer:
-            path = case.study.size(row.size).launch
-            yield f"zero_stage: 3 and offload_optimizer_device: cpu in {path}"
+        elif not launch.offload_optimizer:
+            yield f"offload_optimizer_device: cpu in {case.study.size(row.size).launch}"
         if not settings.gradient_checkpointing:
             yield "training.expert.gradient_checkpointing: true"
         if settings.micro_batch_rows != 1:
