@@ -13,6 +13,7 @@ demo: $(VENV)/installed
 test: $(VENV)/installed
 	$(BIN)/python -m benchmarks.mergekit_env overlay
 	$(BIN)/python -m benchmarks.lm_eval_env
+	$(BIN)/python -m tests.experts.build
 	$(MAKE) --jobs 2 --keep-going --no-print-directory test-slurm test-rest
 
 # Tests on Slurm wait most of their time: the others run beside them.

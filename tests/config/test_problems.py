@@ -335,6 +335,11 @@ def test_no_text_for_experts_trained_from_a_given_base():
     assert problems(*changes) == [
         "data.shares.train = 0: experts are trained here and need a share above 0"
     ]
+    all_given = size | {"experts": {"algebra": "/a", "biology": "/b", "code": "/c"}}
+    changes = ("sizes", [all_given]), ("tokenizer", {"path": "/base"}), ("data.shares", shares)
+    assert problems(*changes, ("multitask", {})) == [
+        "data.shares.train = 0: multitask is trained here and needs a share above 0"
+    ]
     size["experts"]["code"] = "/c"
     study_of(*changes)  # nothing is trained: no text is needed
 

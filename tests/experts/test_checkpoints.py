@@ -126,7 +126,7 @@ def test_a_checkpoint_s_tokenizer_is_the_study_s(trained):
 
 
 def test_a_training_tells_its_cost(trained):
-    _study, paths = trained
+    _, paths = trained
     cost = json.loads((paths.trained("small", "code") / "cost.json").read_text())
     assert (cost["stage"], cost["size"], cost["expert"]) == ("experts", "small", "code")
     assert 0 < cost["last_loss"] < 2 * math.log(300)
@@ -138,9 +138,19 @@ def test_a_training_tells_its_cost(trained):
     model = AutoModelForCausalLM.from_pretrained(paths.trained("small", "code"))
     n_params = sum(p.numel() for p in model.parameters())
     assert cost["n_params"] == n_params
-    assert cost["flops"] == 6 * n_params * cost["n_tokens"]
+    study, _ = trained
+    text = [len(item.input_ids) for item in seen_items(study, paths, "small", "code")]
+    assert sum(text) == cost["n_tokens"]
+    attention = 3 * 4 * 1 * 16 * sum(n**2 for n in text)  # one layer of width 16
+    assert cost["flops"] == pytest.approx(6 * n_params * cost["n_tokens"] + attention)
     base = json.loads((paths.trained("small", "base") / "cost.json").read_text())
     assert base["n_tokens"] == 3 * 4 * 96
+
+
+def seen_items(study, paths, size, expert):
+    """Return the items of a training, in the order in which it takes them."""
+    domain, order = stage._domain(study, paths, size, expert)
+    return [domain.items[i] for i in order]
 
 
 def test_a_failed_training_leaves_no_folder(own_copy):

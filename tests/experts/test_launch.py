@@ -1,12 +1,15 @@
 """Launching: what is refused before any process starts, and how ends of processes are told."""
 
+import os
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 import torch
 
-from mergelaw.errors import ConfigError
+from mergelaw.config.launch import read_launch_file
+from mergelaw.errors import ConfigError, TrainingError
 from mergelaw.experts import launch as module
 from mergelaw.experts import stage
 from tests.experts.making import drawn, run_of, settings_of
@@ -54,3 +57,58 @@ def test_processes_that_fail_are_named_with_their_end(tmp_path, status, words):
     assert f"process 1 {words}" in module._words(failed, Path(run.progress), run)
     (Path(run.progress) / "error.txt").write_text("the loss of step 3 is nan")
     assert module._words(failed, Path(run.progress), run) == "the loss of step 3 is nan"
+
+
+def processes_on(processors: bool):
+    return read_launch_file(ZERO3).model_copy(update={"use_cpu": processors})
+
+
+def test_a_missing_deepspeed_is_told(monkeypatch):
+    monkeypatch.setitem(sys.modules, "deepspeed.accelerator", None)
+    with pytest.raises(TrainingError, match=r"pip install 'mergelaw\[train\]'"):
+        module.build_operators(processes_on(True))
+
+
+@pytest.mark.parametrize(
+    ("processors", "built"), [(True, ["CPUAdam", "ShareMemComm"]), (False, ["CPUAdam"])]
+)
+def test_what_deepspeed_compiles_is_built_before_processes_start(
+    monkeypatch, tmp_path, processors, built
+):
+    pytest.importorskip("deepspeed")
+    import deepspeed.accelerator
+
+    monkeypatch.setenv("TORCH_EXTENSIONS_DIR", str(tmp_path))
+    left = tmp_path / "cpu_adam" / "lock"  # of a build that was killed
+    left.parent.mkdir()
+    left.touch()
+    asked = []
+
+    class Builder:
+        def load(self, verbose):
+            if len(asked) == len(built):
+                raise RuntimeError("no compiler")
+
+    def create(name):
+        asked.append(name)
+        return Builder()
+
+    accelerator = SimpleNamespace(create_op_builder=create)
+    monkeypatch.setattr(deepspeed.accelerator, "get_accelerator", lambda: accelerator)
+    with pytest.raises(TrainingError, match=rf"cannot build {built[-1]} \(no compiler\)"):
+        module.build_operators(processes_on(processors))
+    assert asked == [f"{name}Builder" for name in built]
+    assert not left.exists()
+
+
+def test_compiled_operators_are_those_of_this_python(monkeypatch, tmp_path):
+    monkeypatch.delenv("TORCH_EXTENSIONS_DIR", raising=False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    found = []
+    for prefix in ("/a", "/b"):
+        monkeypatch.setattr(sys, "prefix", prefix)
+        with module.environment(processes_on(True)):
+            found.append(Path(os.environ["TORCH_EXTENSIONS_DIR"]))
+    assert "TORCH_EXTENSIONS_DIR" not in os.environ
+    assert found[0] != found[1]
+    assert all(folder.is_relative_to(tmp_path / "mergelaw") for folder in found)

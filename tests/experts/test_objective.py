@@ -29,7 +29,10 @@ def gradients(model, batches):
     trainee = Trainee(model)
     for batch in batches:
         trainee(batch).sum().backward()
-    return {name: p.grad.clone() for name, p in model.named_parameters()}
+    return {
+        name: torch.zeros_like(p) if p.grad is None else p.grad.clone()
+        for name, p in model.named_parameters()
+    }
 
 
 @pytest.mark.parametrize("kind", sorted(SETTINGS.keys() - {"opt"}))
@@ -40,6 +43,22 @@ def test_packed_items_have_the_loss_that_they_have_alone(kind):
     for pack_to in (None, 40):
         batches = micro_batches(items, pack_to=pack_to, micro_batch_rows=None)
         assert sums(Trainee(model), batches, 4) == pytest.approx(wanted, rel=1e-4)
+
+
+@pytest.mark.parametrize("kind", sorted(SETTINGS))
+def test_the_gradient_is_that_of_the_model_s_own_loss(kind):
+    model = family(kind)  # without the dropout that two of them have
+    (item,) = items_of(20)
+    found = gradients(model, micro_batches([item], pack_to=None, micro_batch_rows=None))
+    model.zero_grad()
+    ids = torch.tensor([item.input_ids.tolist()])
+    labels = ids.masked_fill(~torch.tensor([item.scored.tolist()]), -100)
+    loss = model(input_ids=ids, labels=labels).loss
+    (loss * int((labels != -100).sum())).backward()
+    for name, parameter in model.named_parameters():
+        wanted = torch.zeros_like(parameter) if parameter.grad is None else parameter.grad
+        scale = float(wanted.abs().max())
+        torch.testing.assert_close(found[name], wanted, rtol=1e-3, atol=1e-4 * scale + 1e-7)
 
 
 def test_a_model_whose_packed_items_see_each_other_is_refused():

@@ -73,7 +73,9 @@ def test_a_state_of_other_processes_or_another_training_is_refused(tmp_path):
     state.check_identity(tmp_path, 7, {"items": "1", "settings": "a"}, 2)
     with pytest.raises(TrainingError, match="7 steps of 2 processes, and these are 4"):
         state.check_identity(tmp_path, 7, {"items": "1", "settings": "a"}, 4)
-    with pytest.raises(TrainingError, match="another training: items, settings are not what"):
+    with pytest.raises(
+        TrainingError, match="another training: items was 1 and is 2; settings was a and is b"
+    ):
         state.check_identity(tmp_path, 7, {"items": "2", "settings": "b"}, 2)
 
 

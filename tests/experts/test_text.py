@@ -33,7 +33,7 @@ def test_only_training_items_with_a_response_are_used(tokenizer):
     found = items_of(rows, tokenizer, 40)
     texts = [tokenizer.decode(item.input_ids[item.scored]) for item in found.items]
     assert sorted(texts) == sorted(f"{answer}<|end|>" for _, answer in PAIRS)
-    assert found.n_items_truncated == 0, "those that were cut have no response left"
+    assert (found.n_items_truncated, found.n_left_out) == (0, 3), "no response is left of these"
     places = dict(zip(rows["plain"], rows["place"], strict=True))
     wanted = [
         places[tokenizer.decode(i.input_ids[~i.scored]).split("<|user|>")[1].split("<|")[0]]
@@ -123,7 +123,7 @@ def test_experts_are_trained_after_the_study_s_system_turn(own_copy, monkeypatch
     told = []
 
     def remember(study, paths, size, expert, settings, material):
-        told.extend(material.items)
+        told.extend(material().items)
         return paths.trained(size, expert)
 
     monkeypatch.setattr(stage, "_train", remember)

@@ -13,6 +13,7 @@ import torch
 from mergelaw.data.encode import Encoded
 from mergelaw.errors import TrainingError
 from mergelaw.experts import loop as loop_module
+from mergelaw.experts.adapters import add_adapters
 from mergelaw.experts.log import read_log
 from mergelaw.experts.loop import peak_rate, rate_share
 from mergelaw.experts.state import last_state
@@ -151,18 +152,32 @@ def end_after(n_steps):
     return lambda: signal.SIGTERM if next(asked) >= n_steps else None
 
 
-@pytest.mark.parametrize("changes", [{}, {"pack": True, "precision": "bfloat16"}], ids=str)
+LORA = {"lora": {"rank": 2, "alpha": 8, "dropout": 0.5}}
+
+
+def model_of(settings, seed=0):
+    """Return a model, with adapters where the settings have them."""
+    model = tiny_model("Qwen2", seed=seed, initializer_range=0.05)
+    if settings.lora is not None:
+        add_adapters(model, settings.lora)
+    return model
+
+
+@pytest.mark.parametrize(
+    "changes", [{}, {"pack": True, "precision": "bfloat16"}, LORA], ids=["plain", "packed", "lora"]
+)
 def test_a_training_that_was_ended_goes_on_to_the_same_bits(tmp_path, changes):
     settings = settings_of(steps=9, **changes)
     whole = run_of(tmp_path / "whole", ITEMS, settings)
-    expected = train(whole, small_model())
+    expected = train(whole, model_of(settings))
     run = run_of(tmp_path / "parts", ITEMS, settings)
     for done, more in ((3, 3), (7, 4)):
         with pytest.raises(EndedBySignal):
-            train(run, small_model() if done == 3 else tiny_model("Qwen2"), end_after(more))
+            train(run, model_of(settings), end_after(more))
         assert last_state(run.text.parent) == done
     assert sorted(p.name for p in run.text.parent.glob("*state-*")) == ["state-7"]
-    found = train(run, tiny_model("Qwen2", seed=5))
+    torch.manual_seed(99)  # random numbers are the state's
+    found = train(run, model_of(settings))
     assert same_weights(found, expected)
     columns = ["step", "loss", "learning_rate", "gradient_norm", "n_scored", "n_tokens"]
     assert log_of(run).select(columns).equals(log_of(whole).select(columns))
@@ -206,7 +221,7 @@ def test_steps_after_the_state_are_made_again(tmp_path, monkeypatch):
     assert log_of(run)["step"].to_list() == list(range(1, 10))
 
 
-@pytest.mark.parametrize("what", ["training items", "training settings"])
+@pytest.mark.parametrize("what", ["training items", "training.learning_rate"])
 def test_a_state_of_another_training_is_refused(tmp_path, what):
     run = run_of(tmp_path, ITEMS, settings_of())
     with pytest.raises(EndedBySignal):
@@ -214,7 +229,9 @@ def test_a_state_of_another_training_is_refused(tmp_path, what):
     other = run.model_copy(update={"identity": run.identity | {what: "2"}})
     with pytest.raises(TrainingError) as caught:
         train(other, small_model())
-    assert f"holds 2 steps of another training: {what} is not" in str(caught.value)
+    was = run.identity.get(what, "absent")
+    told = f"holds 2 steps of another training: {what} was {was} and is 2"
+    assert told in str(caught.value)
     assert run.progress in str(caught.value)
 
 

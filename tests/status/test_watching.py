@@ -6,6 +6,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 
 import pytest
 
@@ -22,16 +23,17 @@ def watched(folder, *words: str) -> tuple[subprocess.Popen, int]:
         stdout=theirs,
         stderr=theirs,
         cwd=folder.path,
-        env=environment(TERM="xterm"),
+        env=environment(TERM="xterm", LINES="60"),  # or the end may be cut off
     )
     os.close(theirs)
     return process, ours
 
 
 def read_until(terminal: int, words: bytes) -> bytes:
-    """Read what is shown until some words, or the end."""
-    shown = b""
+    """Read what is shown until some words, or the end; not for ever."""
+    shown, deadline = b"", time.monotonic() + 60
     while words not in shown:
+        assert time.monotonic() < deadline, shown[-2000:].decode(errors="replace")
         try:
             shown += os.read(terminal, 4096)
         except OSError:  # the process closed it

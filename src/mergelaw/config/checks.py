@@ -174,11 +174,17 @@ def check_training(training: Training) -> Problems:
             f"training.expert.snapshots = {shares}: must rise and be below 1, which is the expert "
             "itself"
         )
-    if training.expert.attention == "flash_attention_2" and training.expert.precision == "float32":
-        yield (
-            "training.expert.attention = 'flash_attention_2': takes no float32; give precision: "
-            "bfloat16, or attention: sdpa"
-        )
+    if training.expert.attention == "flash_attention_2":
+        if training.expert.precision == "float32":
+            yield (
+                "training.expert.attention = 'flash_attention_2': takes no float32; give "
+                "precision: bfloat16, or attention: sdpa"
+            )
+        if training.expert.pack and training.expert.micro_batch_rows != 1:
+            yield (
+                f"training.expert.micro_batch_rows = {training.expert.micro_batch_rows}: "
+                "flash_attention_2 keeps packed items apart in one row only; give 1"
+            )
 
 
 def check_settings(training: Training, sizes: tuple[Size, ...]) -> Problems:
@@ -228,7 +234,9 @@ def check_multitask(multitask: Multitask | None, experts: tuple[Expert, ...]) ->
         yield f"multitask.experts = {list(names)}: must be two at least"
 
 
-def check_data(data: Data, sizes: tuple[Size, ...], experts: tuple[Expert, ...]) -> Problems:
+def check_data(
+    data: Data, sizes: tuple[Size, ...], experts: tuple[Expert, ...], multitask: Multitask | None
+) -> Problems:
     """Shares add up and no trained model lacks text."""
     shares = data.shares
     total = shares.base + shares.train + shares.heldout
@@ -236,8 +244,12 @@ def check_data(data: Data, sizes: tuple[Size, ...], experts: tuple[Expert, ...])
         yield f"data.shares = {total:g} in all: base + train + heldout must be 1"
     if any(size.architecture for size in sizes) and shares.base == 0 and data.generic_share < 1:
         yield "data.shares.base = 0: bases are pre-trained here and need a share above 0"
-    if shares.train == 0 and any(e.name not in size.experts for size in sizes for e in experts):
-        yield "data.shares.train = 0: experts are trained here and need a share above 0"
+    trains = any(e.name not in size.experts for size in sizes for e in experts)
+    if shares.train == 0 and (trains or multitask is not None):
+        who = (
+            "experts are trained here and need" if trains else "multitask is trained here and needs"
+        )
+        yield f"data.shares.train = 0: {who} a share above 0"
 
 
 def check_tokenizer(tokenizer: Tokenizer, sizes: tuple[Size, ...]) -> Problems:

@@ -43,6 +43,11 @@ def add_adapters(model: Any, lora: Lora) -> None:
         ) from error
 
 
+def is_adapter(name: str) -> bool:
+    """Say whether a parameter is an adapter's."""
+    return ".lora_" in name
+
+
 def merged(weights: Mapping[str, Tensor], lora: Lora) -> dict[str, Tensor]:
     """Return weights with all adapters added to them in float32, under the model's own names."""
     result: dict[str, Tensor] = {}
@@ -52,6 +57,6 @@ def merged(weights: Mapping[str, Tensor], lora: Lora) -> dict[str, Tensor]:
             update = weights[layer + UP].float() @ weights[layer + DOWN].float()
             whole = tensor.float() + lora.alpha / lora.rank * update
             result[f"{layer}.weight"] = whole.to(tensor.dtype)
-        elif ".lora_" not in name:
+        elif not is_adapter(name):
             result[name.replace(".base_layer.", ".")] = tensor
     return result

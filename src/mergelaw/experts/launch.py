@@ -1,5 +1,6 @@
 """The processes of a training: this one, or those that `accelerate launch` starts."""
 
+import fcntl
 import json
 import os
 import signal
@@ -14,10 +15,14 @@ from mergelaw.errors import ConfigError, TrainingError
 from mergelaw.experts import worker
 from mergelaw.experts.run import TrainingRun
 from mergelaw.files import write_json
+from mergelaw.provenance import digest
 from mergelaw.signals import EndedBySignal, end_in_order
 
-END_SECONDS = 600
+END_SECONDS = 300
 """How long processes may take to write their state once they are told to end."""
+
+OPERATORS = "TORCH_EXTENSIONS_DIR"
+"""Environment variable: where torch keeps what it compiles."""
 
 
 def execute(run: TrainingRun, launch: str | None) -> dict[str, Any]:
@@ -46,7 +51,8 @@ def execute(run: TrainingRun, launch: str | None) -> dict[str, Any]:
     for name in (worker.ERROR, worker.FACTS):
         (progress / name).unlink(missing_ok=True)
     write_json(progress / "run.json", run.model_dump(mode="json"))
-    with _environment(file):
+    with environment(file):
+        build_operators(file)
         _start(path, progress / "run.json", run)
     facts: dict[str, Any] = json.loads((progress / worker.FACTS).read_text(encoding="utf-8"))
     return facts
@@ -69,10 +75,43 @@ def _check_devices(file: LaunchFile, path: Path) -> None:
         )
 
 
+def build_operators(file: LaunchFile) -> None:
+    """Let DeepSpeed build what it compiles when it is first used, once and not in each process.
+
+    Raises
+    ------
+    TrainingError
+        If DeepSpeed is not installed, or cannot build its AdamW for processors.
+    """
+    try:
+        from deepspeed.accelerator import get_accelerator
+    except ImportError as error:
+        raise TrainingError(
+            "a launch file needs the package deepspeed: pip install 'mergelaw[train]'"
+        ) from error
+    names = ["CPUAdamBuilder"] * file.offload_optimizer + ["ShareMemCommBuilder"] * file.use_cpu
+    folder = Path(os.environ[OPERATORS])
+    folder.mkdir(parents=True, exist_ok=True)
+    print(f"DeepSpeed's operators: {folder}; compiled there once, for a minute or more", flush=True)
+    with (folder / "building").open("w") as own:
+        fcntl.flock(own, fcntl.LOCK_EX)
+        for left in folder.glob("*/lock"):  # of a build that was killed: torch would wait for ever
+            left.unlink()
+        for name in names:
+            try:
+                get_accelerator().create_op_builder(name).load(verbose=False)
+            except Exception as error:  # ninja's, the compiler's and DeepSpeed's own
+                raise TrainingError(
+                    f"DeepSpeed cannot build {name.removesuffix('Builder')} ({error}); it needs a "
+                    "C++ compiler and ninja, or offload_optimizer_device: none in the launch file"
+                ) from error
+
+
 @contextmanager
-def _environment(file: LaunchFile) -> Iterator[None]:
+def environment(file: LaunchFile) -> Iterator[None]:
     """Set what launched processes find in their environment."""
     own = {
+        OPERATORS: os.environ.get(OPERATORS) or str(_operators_folder()),
         "TORCH_ELASTIC_SHUTDOWN_TIMEOUT": str(END_SECONDS),
         "HF_HUB_OFFLINE": "1",
         # Beside this Python lies `ninja`, by which DeepSpeed builds its AdamW for processors.
@@ -90,6 +129,14 @@ def _environment(file: LaunchFile) -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+def _operators_folder() -> Path:
+    """Return where this Python's compiled operators lie; another one's may not fit."""
+    import torch
+
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    return cache / "mergelaw" / f"operators-{digest([sys.prefix, sys.version, torch.__version__])}"
 
 
 def _start(launch: Path, told: Path, run: TrainingRun) -> None:

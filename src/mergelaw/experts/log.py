@@ -7,6 +7,7 @@ from pathlib import Path
 import polars as pl
 import torch
 
+from mergelaw.errors import TrainingError
 from mergelaw.records import append, good_lines, record_line
 from mergelaw.tables import TRAINING_LOG
 
@@ -31,13 +32,22 @@ class LogFile:
             self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
 
     def keep(self, steps: int) -> None:
-        """Cut off what was logged after so many steps: they are made again."""
+        """Cut off what was logged after so many steps: they are made again.
+
+        Raises
+        ------
+        TrainingError
+            If fewer steps were logged.
+        """
         if self._descriptor < 0:
             return
-        end = 0
-        for number, (_, stop) in enumerate(good_lines(self._path), 1):
-            end = stop if number <= steps else end
-        os.truncate(self._path, end)
+        ends = [0, *(end for _, end in good_lines(self._path))]
+        if len(ends) <= steps:
+            raise TrainingError(
+                f"{self._path}: has {len(ends) - 1} of {steps} steps; delete {self._path.parent} "
+                "to begin anew"
+            )
+        os.truncate(self._path, ends[steps])
 
     def add(
         self,

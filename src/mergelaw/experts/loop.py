@@ -1,6 +1,7 @@
 """The loop that pre-training and fine-tuning share: steps, log, states, the end in order."""
 
 import math
+import os
 import signal
 import time
 from collections.abc import Callable
@@ -25,6 +26,9 @@ from mergelaw.signals import EndedBySignal
 
 FINAL_RATE_SHARE = 0.1
 """Share of the peak learning rate at which the cosine ends."""
+
+LAST_SECONDS = 60
+"""After the last step a state is written if the one before is older."""
 
 SAVE, END = 1.0, 2.0
 """What a process wants after a step: a state, or a state and the end."""
@@ -82,6 +86,7 @@ class Loop:
         self._progress = Path(run.progress)
         self._log = LogFile(self._progress / "log.jsonl", accelerator.is_main_process)
         self._saved = time.monotonic()
+        self._parent = os.getppid()
 
     def resume(self) -> int:
         """Go on from the last state, and return the steps that are done.
@@ -196,12 +201,20 @@ class Loop:
         )
 
     def _between(self, done: int) -> None:
-        """Write a state where it is time for one, and end where a signal asks for it."""
+        """Write a state where it is time for one, and end where a signal asks for it.
+
+        A launched process whose launcher was killed ends without one: another may have begun.
+        """
+        if self._accelerator.num_processes > 1 and os.getppid() != self._parent:
+            raise TrainingError(f"{self._run.title}: the job of this process has ended")
         wish = 0.0
         if self._come():
             wish = END
         elif self._accelerator.is_main_process:
-            wish = SAVE * (time.monotonic() - self._saved > 60 * self._settings.save_minutes)
+            seconds = 60 * self._settings.save_minutes
+            if done == self._run.n_steps:  # what comes now, writing the expert, may fail, too
+                seconds = min(seconds, LAST_SECONDS)
+            wish = SAVE * (time.monotonic() - self._saved > seconds)
         wish = self._largest(wish)
         if wish:
             self.save(done)

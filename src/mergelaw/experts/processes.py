@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Mapping
+from datetime import timedelta
 from typing import Any
 
 import torch
@@ -15,6 +16,9 @@ from mergelaw.config.models import ExpertTraining
 MIXED = {"float32": "no", "bfloat16": "bf16"}
 """`precision` as accelerate calls it."""
 
+PATIENCE = timedelta(hours=6)
+"""How long processes wait for each other."""
+
 
 def open_processes(settings: ExpertTraining) -> Accelerator:
     """Return this process's place among those of its training; alone where none was launched.
@@ -25,15 +29,18 @@ def open_processes(settings: ExpertTraining) -> Accelerator:
         Its precision, and its largest gradient norm.
     """
     AcceleratorState._reset_state()  # of another training that this process did before
-    # On processors DeepSpeed has to be told what its processes talk by.
-    by = [] if torch.cuda.is_available() else [InitProcessGroupKwargs(backend="gloo")]
+    # DeepSpeed has to be told what processes talk by. All wait while one writes a checkpoint.
+    backend = "nccl" if torch.cuda.is_available() else "gloo"
+    by = InitProcessGroupKwargs(backend=backend, timeout=PATIENCE)
     launched = "LOCAL_RANK" in os.environ
     accelerator = Accelerator(
-        mixed_precision=MIXED[settings.precision], kwargs_handlers=by if launched else []
+        mixed_precision=MIXED[settings.precision], kwargs_handlers=[by] if launched else []
     )
     if accelerator.state.deepspeed_plugin is not None:
         own: dict[str, Any] = accelerator.state.deepspeed_plugin.deepspeed_config
-        own["train_micro_batch_size_per_gpu"] = 1  # counted by the loop; DeepSpeed only checks it
+        accelerator.gradient_accumulation_steps = 1  # the loop counts itself, and scales the loss
+        own["gradient_accumulation_steps"] = 1
+        own["train_micro_batch_size_per_gpu"] = 1
         own["gradient_clipping"] = settings.clip_norm
         own["data_types"] = {"grad_accum_dtype": "fp32"}
         own["zero_optimization"]["stage3_gather_16bit_weights_on_model_save"] = True

@@ -6,6 +6,9 @@ from pydantic import BaseModel, ConfigDict
 
 from mergelaw.config.models import Architecture, ExpertTraining
 
+TEXT = "text.safetensors"
+"""File of the prepared items, in the folder of what a killed training goes on from."""
+
 
 class TrainingRun(BaseModel):
     """A training of a base, an expert or the multitask baseline.
@@ -31,7 +34,7 @@ class TrainingRun(BaseModel):
     out : str
         Folder that the finished checkpoint is written to; exists.
     identity : dict of str to str
-        Digests of what decides the result: a state with other ones is not gone on with.
+        What decides the result, by name: a state with other values is not gone on with.
     """
 
     model_config = ConfigDict(frozen=True)
@@ -56,7 +59,7 @@ class TrainingRun(BaseModel):
     @property
     def text(self) -> Path:
         """The prepared items."""
-        return Path(self.progress) / "text.safetensors"
+        return Path(self.progress) / TEXT
 
     @property
     def snapshot_steps(self) -> tuple[int, ...]:

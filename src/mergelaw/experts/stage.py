@@ -5,8 +5,10 @@ as it was along its training in `step-{n}`, where the config asks for that.
 """
 
 import hashlib
+import json
+import os
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,11 +16,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mergelaw.checkpoints.digests import entries_digest
-from mergelaw.checkpoints.store import TensorStore
+from mergelaw.checkpoints.store import TensorStore, read_json
 from mergelaw.config import Study
-from mergelaw.config.models import ExpertTraining
+from mergelaw.config.models import Architecture, ExpertTraining
 from mergelaw.costs import cost_report
-from mergelaw.costs.model import training_flops
+from mergelaw.costs.shapes import shape_of_config
+from mergelaw.costs.training import PLAIN, TrainingJob
 from mergelaw.data.encode import Encoded, Encoder
 from mergelaw.data.stage import read_pretraining
 from mergelaw.data.tokenizer import load_tokenizer
@@ -27,20 +30,20 @@ from mergelaw.errors import ConfigError
 from mergelaw.experts.launch import execute
 from mergelaw.experts.log import read_log
 from mergelaw.experts.pretrain import stream_rows
-from mergelaw.experts.run import TrainingRun
+from mergelaw.experts.run import TEXT, TrainingRun
 from mergelaw.experts.state import last_state
 from mergelaw.experts.text import Domain, joined, order_of, training_items, write_text
 from mergelaw.files import atomic_directory
 from mergelaw.models.devices import sees_gpus
 from mergelaw.owner import Owner
 from mergelaw.paths import StudyPaths, checkpoint_folder
-from mergelaw.provenance import digest, provenance
+from mergelaw.provenance import ROUNDING_ONLY, STAGE_VERSION, provenance
 from mergelaw.signals import EndedBySignal
 from mergelaw.tables import ITEMS, TRAINING_LOG, TRAINING_LOG_KEY, read_table, write_table
 
 
 class Material(NamedTuple):
-    """What a training is made from.
+    """What a training is made from; it may be gigabytes, and is dropped once it is written.
 
     Attributes
     ----------
@@ -59,6 +62,41 @@ class Material(NamedTuple):
     order: NDArray[np.int64]
     facts: dict[str, Any]
 
+    @property
+    def squared_lengths(self) -> float:
+        """Sum over the places of the squared length of their item."""
+        squares = np.array([len(item.input_ids) ** 2 for item in self.items], dtype=np.float64)
+        return float(squares[self.order].sum())
+
+    def digest(self) -> str:
+        """Return 16 hexadecimal digits of the SHA-256 of tokens, masks and order."""
+        content = hashlib.sha256(self.order.tobytes())
+        for item in self.items:
+            content.update(item.input_ids.tobytes())
+            content.update(np.packbits(item.scored).tobytes())
+        return content.hexdigest()[:16]
+
+
+class Prepared(NamedTuple):
+    """What is known of a training's items once they are written.
+
+    Attributes
+    ----------
+    digest : str
+        Of tokens, masks and order.
+    n_steps : int
+        Optimizer steps.
+    squared_lengths : float
+        Sum over all places of the squared length of their item.
+    facts : dict
+        For cost.json.
+    """
+
+    digest: str
+    n_steps: int
+    squared_lengths: float
+    facts: dict[str, Any]
+
 
 def train_base(study: Study, paths: StudyPaths, size: str) -> Path:
     """Pre-train the base of one size.
@@ -73,11 +111,12 @@ def train_base(study: Study, paths: StudyPaths, size: str) -> Path:
         raise ConfigError(f"size {size!r} has a given base; there is nothing to pre-train")
     own = study.training.base.model_dump() | {"max_length": architecture.context}
     settings = ExpertTraining.model_validate(own)
-    n_rows = settings.steps * settings.batch_rows
-    tokens = read_pretraining(paths)[: n_rows * architecture.context]
-    rows = stream_rows(tokens, architecture.context)
-    places = [f"row {number}" for number in range(n_rows)]
-    material = Material(rows, places, np.arange(n_rows), {})
+    n_rows, context = settings.steps * settings.batch_rows, architecture.context
+
+    def material() -> Material:
+        rows = stream_rows(read_pretraining(paths)[: n_rows * context], context)
+        return Material(rows, [f"row {number}" for number in range(n_rows)], np.arange(n_rows), {})
+
     return _train(study, paths, size, BASE, settings, material)
 
 
@@ -97,10 +136,12 @@ def train_expert(study: Study, paths: StudyPaths, size: str, expert: str) -> Pat
     """
     if study.expert(expert).domain is None or expert in study.size(size).experts:
         raise ConfigError(f"expert {expert!r} of size {size!r} is given; there is nothing to train")
-    settings = study.expert_training(size)
-    domain, order = _domain(study, paths, size, expert)
-    material = Material(domain.items, domain.places, order, _facts([domain]))
-    return _train(study, paths, size, expert, settings, material)
+
+    def material() -> Material:
+        domain, order = _domain(study, paths, size, expert)
+        return Material(domain.items, domain.places, order, _facts([domain]))
+
+    return _train(study, paths, size, expert, study.expert_training(size), material)
 
 
 def train_multitask(study: Study, paths: StudyPaths, size: str) -> Path:
@@ -115,13 +156,16 @@ def train_multitask(study: Study, paths: StudyPaths, size: str) -> Path:
     """
     if study.multitask is None:
         raise ConfigError("multitask: is missing; without it no multitask baseline is trained")
-    parts = [_domain(study, paths, size, expert) for expert in study.multitask_experts]
-    domains = [domain for domain, _ in parts]
-    order = joined([(len(d.items), o) for d, o in parts], f"{study.seed}/expert/{MULTITASK}")
-    items = [item for domain in domains for item in domain.items]
-    places = [place for domain in domains for place in domain.places]
+
+    def material() -> Material:
+        parts = [_domain(study, paths, size, expert) for expert in study.multitask_experts]
+        domains = [domain for domain, _ in parts]
+        order = joined([(len(d.items), o) for d, o in parts], f"{study.seed}/expert/{MULTITASK}")
+        items = [item for domain in domains for item in domain.items]
+        places = [place for domain in domains for place in domain.places]
+        return Material(items, places, order, _facts(domains))
+
     settings = study.expert_training(size).model_copy(update={"snapshots": ()})
-    material = Material(items, places, order, _facts(domains))
     return _train(study, paths, size, MULTITASK, settings, material)
 
 
@@ -145,6 +189,7 @@ def _facts(domains: Iterable[Domain]) -> dict[str, Any]:
         "n_items": sum(len(domain.items) for domain in counted),
         "n_truncated": sum(domain.n_truncated for domain in counted),
         "n_items_truncated": sum(domain.n_items_truncated for domain in counted),
+        "n_items_left_out": sum(domain.n_left_out for domain in counted),
     }
 
 
@@ -154,31 +199,44 @@ def _train(
     size: str,
     expert: str,
     settings: ExpertTraining,
-    material: Material,
+    material: Callable[[], Material],
 ) -> Path:
     """Do a training, alone at its place, and put its folder there; go on with what was begun."""
     folder, progress = paths.trained(size, expert), paths.training_progress(size, expert)
     sees_gpus()  # granted GPUs that torch does not see are told before, not after days
-    with (
-        Owner(folder.with_name(f"{expert}.owner")) as owner,
-        atomic_directory(folder) as part,
-        cost_report(
-            part / "cost.json", stage="experts", size=size, expert=expert, **material.facts
-        ) as cost,
-    ):
-        progress.mkdir(parents=True, exist_ok=True)
-        run = _run(study, paths, size, expert, settings, material, part)
-        write_text(run.text, material.items, material.places, material.order)
-        try:
-            cost |= execute(run, None if expert == BASE else study.size(size).launch)
-        except EndedBySignal as ended:
-            ended.add_note(_kept(progress, run.n_steps))
-            raise
-        owner.check()
-        cost |= _finish(study, paths, run, part)
-        cost["flops"] = training_flops(cost["n_params"], cost["n_tokens"])
-    shutil.rmtree(progress, ignore_errors=True)
+    with Owner(folder.with_name(f"{expert}.owner")) as owner:
+        for left in folder.parent.glob(f".{expert}.????????.part"):  # by attempts that were killed
+            shutil.rmtree(left, ignore_errors=True)
+        with (
+            atomic_directory(folder) as part,
+            cost_report(part / "cost.json", stage="experts", size=size, expert=expert) as cost,
+        ):
+            progress.mkdir(parents=True, exist_ok=True)
+            prepared = _prepare(progress / TEXT, settings, material())
+            cost |= prepared.facts
+            run = _run(study, paths, size, expert, settings, prepared, part)
+            cost |= _execute(run, None if expert == BASE else study.size(size).launch)
+            owner.check()
+            cost |= _finish(study, paths, run, part)
+            cost["flops"] = _flops(run, prepared, part, cost)
+        shutil.rmtree(progress, ignore_errors=True)
     return folder
+
+
+def _prepare(path: Path, settings: ExpertTraining, material: Material) -> Prepared:
+    """Write the items of a training, and return what is to be known of them."""
+    write_text(path, material.items, material.places, material.order)
+    n = len(material.order) // settings.batch_rows
+    return Prepared(material.digest(), n, material.squared_lengths, material.facts)
+
+
+def _execute(run: TrainingRun, launch: str | None) -> dict[str, Any]:
+    """Do the steps; where a signal ends them, tell what is kept."""
+    try:
+        return execute(run, launch)
+    except EndedBySignal as ended:
+        ended.add_note(_kept(Path(run.progress), run.n_steps))
+        raise
 
 
 def _run(
@@ -187,42 +245,54 @@ def _run(
     size: str,
     expert: str,
     settings: ExpertTraining,
-    material: Material,
+    prepared: Prepared,
     part: Path,
 ) -> TrainingRun:
     """Return the training as its processes are told of it."""
     start = None if expert == BASE else checkpoint_folder(study, paths, size, BASE)
-    identity = {
-        "training settings": digest([settings.model_dump(mode="json", exclude=NOT_IDENTITY)]),
-        "training items": _items_digest(material),
-    }
-    if start is not None:
-        identity["the base checkpoint"] = entries_digest(TensorStore.open(start).entries.values())
+    architecture = study.size(size).architecture if expert == BASE else None
     return TrainingRun(
         size=size,
         expert=expert,
         start=None if start is None else str(start),
-        architecture=study.size(size).architecture if expert == BASE else None,
+        architecture=architecture,
         tokenizer=str(paths.tokenizer),
         seed=f"{study.seed}/base/{size}" if expert == BASE else f"{study.seed}/expert/{expert}",
-        n_steps=len(material.order) // settings.batch_rows,
+        n_steps=prepared.n_steps,
         settings=settings,
         progress=str(paths.training_progress(size, expert)),
         out=str(part),
-        identity=identity,
+        identity=_identity(settings, architecture, start, prepared),
     )
 
 
-NOT_IDENTITY = {"save_minutes", "micro_batch_rows", "gradient_checkpointing", "attention"}
-"""Settings that may change between two attempts at a training."""
+def _identity(
+    settings: ExpertTraining,
+    architecture: Architecture | None,
+    start: Path | None,
+    prepared: Prepared,
+) -> dict[str, str]:
+    """Return what decides a training's result, by names that an error can tell."""
+    told = {
+        "training": settings.model_dump(mode="json", exclude=ROUNDING_ONLY),
+        "architecture": architecture.model_dump(mode="json") if architecture else {},
+    }
+    identity = {
+        f"{section}.{key}": json.dumps(value)
+        for section, values in told.items()
+        for key, value in values.items()
+    }
+    identity |= {"training items": prepared.digest, "version": str(STAGE_VERSION["experts"])}
+    if start is not None:
+        identity["base checkpoint"] = entries_digest(TensorStore.open(start).entries.values())
+    return identity
 
 
-def _items_digest(material: Material) -> str:
-    content = hashlib.sha256(material.order.tobytes())
-    for item in material.items:
-        content.update(item.input_ids.tobytes())
-        content.update(np.packbits(item.scored).tobytes())
-    return content.hexdigest()[:16]
+def _flops(run: TrainingRun, prepared: Prepared, part: Path, cost: Mapping[str, Any]) -> float:
+    """Return the operations of the whole training, as `mergelaw estimate` counts them."""
+    shape = shape_of_config(cost["n_params"], read_json(part / "config.json"))
+    own = TrainingJob(shape, run.settings, PLAIN, 1, cost["n_tokens"], prepared.squared_lengths)
+    return own.flops
 
 
 def _finish(study: Study, paths: StudyPaths, run: TrainingRun, part: Path) -> dict[str, Any]:
@@ -237,12 +307,21 @@ def _finish(study: Study, paths: StudyPaths, run: TrainingRun, part: Path) -> di
     origin = provenance(study, "experts", job, **targets)
     write_table(part / "training.parquet", log, TRAINING_LOG, TRAINING_LOG_KEY, origin)
     for step in run.snapshot_steps:
-        shutil.move(progress / f"step-{step}", part / f"step-{step}")
+        # Not moved: an attempt that fails after this must leave them to the next.
+        shutil.copytree(progress / f"step-{step}", part / f"step-{step}", copy_function=_linked)
     return {
         "last_loss": log["loss"][-1],
         "n_tokens": int(log["n_tokens"].sum()),
         "n_scored": int(log["n_scored"].sum()),
     }
+
+
+def _linked(source: str, target: str) -> None:
+    """Link a file, or copy it where the file system has no links."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
 
 
 def _kept(progress: Path, n_steps: int) -> str:

@@ -51,12 +51,16 @@ def check_identity(
     facts = read_json(folder / FACTS)
     if not isinstance(facts, dict) or "identity" not in facts:
         raise TrainingError(f"{folder}: is no state of a training; delete {progress}")
-    other = [key for key, value in identity.items() if facts["identity"].get(key) != value]
+    former = facts["identity"]
+    other = [
+        f"{key} was {former.get(key, 'absent')} and is {identity.get(key, 'absent')}"
+        for key in sorted(identity.keys() | former.keys())
+        if former.get(key) != identity.get(key)
+    ]
     if other:
         raise TrainingError(
-            f"{progress}: holds {step} steps of another training: {', '.join(other)} "
-            f"{'are' if len(other) > 1 else 'is'} not what the config and the files now give; put "
-            "them back to go on with it, or delete that folder to begin anew"
+            f"{progress}: holds {step} steps of another training: {'; '.join(other)}. Put that "
+            "back to go on with it, or delete the folder to begin anew"
         )
     if facts["n_processes"] != n_processes:
         raise TrainingError(
@@ -110,6 +114,7 @@ def make_anew(folder: Path) -> None:
 def finish(part: Path, folder: Path, facts: Mapping[str, Any]) -> None:
     """Put a state whose files all processes have written in its place, and remove older ones."""
     write_json(part / FACTS, facts)
+    sync(part)
     shutil.rmtree(folder, ignore_errors=True)
     part.replace(folder)
     sync(folder.parent)

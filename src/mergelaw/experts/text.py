@@ -52,19 +52,22 @@ class Domain:
         Each with a scored token.
     places : list of str
         Where each was read.
+    n_left_out : int
+        Items of which the cut left no response; they are not trained on.
     """
 
     items: list[Encoded]
     places: list[str]
+    n_left_out: int
 
     @property
     def n_truncated(self) -> int:
-        """Tokens that were cut off."""
+        """Tokens that were cut off items that are trained on."""
         return sum(item.n_truncated for item in self.items)
 
     @property
     def n_items_truncated(self) -> int:
-        """Items that were cut."""
+        """Items that were cut and are trained on."""
         return sum(item.n_truncated > 0 for item in self.items)
 
 
@@ -99,7 +102,8 @@ def training_items(items: pl.DataFrame, encoder: Encoder, *, truncate: bool, lab
         raise DataError(
             f"no training item has a response within max_length = {encoder.max_length} tokens"
         )
-    return Domain([item for _, item in used], [place for place, _ in used])
+    n_left_out = len(drawn) - len(used)
+    return Domain([item for _, item in used], [place for place, _ in used], n_left_out)
 
 
 def _too_long(long: Sequence[tuple[str, Encoded]], n_items: int, most: int) -> str:

@@ -1,5 +1,6 @@
 """One process of a training: alone in its job, or one of those of `accelerate launch`."""
 
+import contextlib
 import copy
 import os
 import random
@@ -14,14 +15,15 @@ from torch import Tensor
 from transformers import AutoTokenizer
 
 from mergelaw.costs.gpus import gpus_of_job, peak_bytes
-from mergelaw.errors import MergeLawError
-from mergelaw.experts.adapters import add_adapters, merged
+from mergelaw.errors import MergeLawError, TrainingError
+from mergelaw.experts.adapters import add_adapters, is_adapter, merged
 from mergelaw.experts.loop import Loop
 from mergelaw.experts.objective import Trainee
 from mergelaw.experts.pretrain import new_model
 from mergelaw.experts.processes import open_processes
 from mergelaw.experts.run import TrainingRun
 from mergelaw.files import atomic_directory, write_json
+from mergelaw.jobs.recording import error_words
 from mergelaw.models.loading import load_model, load_weights
 from mergelaw.signals import EndedBySignal, end_in_order, held_back
 
@@ -45,9 +47,11 @@ def train(run: TrainingRun) -> dict[str, Any]:
         If a loss is not finite, or a state of another training lies there.
     """
     accelerator = open_processes(run.settings)
-    torch.manual_seed(random.Random(run.seed).getrandbits(63))
+    _seed(run.seed)
     is_shared_out = accelerator.state.deepspeed_plugin is not None
     causal = _model(run, is_shared_out=is_shared_out)
+    if accelerator.num_processes > 1:  # each drops other inputs of its adapters
+        _seed(f"{run.seed}/{accelerator.process_index}")
     names = _stored(causal)
     with held_back() as come:
         loop = Loop(run, accelerator, Trainee(causal), causal.config.hidden_size, come)
@@ -60,7 +64,14 @@ def train(run: TrainingRun) -> dict[str, Any]:
                     _save(run, causal, names, weights, part)
             accelerator.wait_for_everyone()
 
-        loop.train(first, keep)
+        try:
+            loop.train(first, keep)
+        except torch.OutOfMemoryError as error:
+            raise TrainingError(
+                f"{run.title}: the GPU's memory runs out ({str(error).splitlines()[0]}); lower "
+                "training.expert.micro_batch_rows or max_length, set gradient_checkpointing: true, "
+                "or share the model out over more GPUs (sizes[].launch)"
+            ) from error
         loop.close()
     weights = loop.trained.weights()
     if weights is not None:
@@ -72,8 +83,16 @@ def train(run: TrainingRun) -> dict[str, Any]:
         "n_processes": accelerator.num_processes,
         "gpus": gpus_of_job(accelerator.num_processes),
         "peak_device_bytes": peak_bytes(),
-        "n_params": sum(getattr(p, "ds_numel", p.numel()) for p in causal.parameters()),
+        "n_params": sum(
+            getattr(parameter, "ds_numel", parameter.numel())
+            for name, parameter in causal.named_parameters()
+            if not is_adapter(name)
+        ),
     }
+
+
+def _seed(name: str) -> None:
+    torch.manual_seed(random.Random(name).getrandbits(63))
 
 
 def _model(run: TrainingRun, *, is_shared_out: bool) -> Any:
@@ -140,16 +159,21 @@ def main() -> int:
     """Do the part of a launched process; the first one writes what its job has to know."""
     end_in_order()
     run = TrainingRun.model_validate_json(Path(sys.argv[1]).read_text(encoding="utf-8"))
-    progress, is_first = Path(run.progress), os.environ.get("RANK") == "0"
+    progress = Path(run.progress)
     try:
         facts = train(run)
-        if is_first:
+        if os.environ.get("RANK") == "0":
             write_json(progress / FACTS, facts)
         return 0
-    except (MergeLawError, EndedBySignal) as error:
-        if is_first:
-            (progress / ERROR).write_text(str(error), encoding="utf-8")
+    except (MergeLawError, EndedBySignal, OSError) as error:
+        _tell(progress / ERROR, error_words(error))
         return error.status if isinstance(error, EndedBySignal) else 1
+
+
+def _tell(path: Path, words: str) -> None:
+    """Write what went wrong where the job finds it; the first process that fails is heard."""
+    with contextlib.suppress(OSError), path.open("x", encoding="utf-8") as file:
+        file.write(words)
 
 
 if __name__ == "__main__":

@@ -91,7 +91,9 @@ class Head:
         if self.scale != 1.0:
             logits.mul_(self.scale)
         if self.cap is not None:
-            logits.div_(self.cap).tanh_().mul_(self.cap)
+            bounded = logits.div_(self.cap).tanh_()
+            # Its gradient is made from what is written over here: not in place in a training.
+            logits = bounded * self.cap if bounded.requires_grad else bounded.mul_(self.cap)
         return logits
 
     def nll(self, hidden: Tensor, targets: Tensor) -> Tensor:

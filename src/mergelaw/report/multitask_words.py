@@ -165,16 +165,17 @@ def _took(costs: pl.DataFrame, size: str) -> str:
 
 
 def _spent(frame: pl.DataFrame) -> str:
-    """Return what jobs took; what is not known is not told."""
+    """Return what jobs took, attempts that were killed among it; what is not known is not told."""
     total = summed(frame)
-    parts = [duration(total["wall_seconds"])]
+    parts = [duration(total["wall_seconds"] + total["failed_seconds"])]
     if total["device_hours"] is not None:
         devices = words.joined(frame["device"].drop_nulls().unique().sort().to_list())
-        parts.append(f"{words.small(total['device_hours'])} h of {devices}")
+        hours = total["device_hours"] + (total["failed_device_hours"] or 0.0)
+        parts.append(f"{words.small(hours)} h of {devices}")
     if total["flops"] is not None:
         parts.append(f"{words.scientific(total['flops'], 1)} FLOPs")
     if total["n_failed"]:
-        parts.append(f"and {duration(total['failed_seconds'])} in attempts that failed")
+        parts.append(f"{duration(total['failed_seconds'])} of it in attempts that were ended")
     return f"{parts[0]} ({', '.join(parts[1:])})" if parts[1:] else parts[0]
 
 
