@@ -176,8 +176,8 @@ def test_all_costs_are_told(small_study, small_tables):
     assert "1,600 and 1,600 at w32; 1,600 and 1,600 at w48 (all experts, and the" in text
     assert (
         "w48: training 4 experts took 7.2 min (0.12 h of cpu, 2.0 × 10¹⁰ FLOPs, 30.0 s of it in "
-        "attempts that were ended); the multitask baseline 5.0 min (0.083 h of cpu, 4.0 × 10¹⁰ FLOPs); "
-        "one merge 0.12 s"
+        "attempts that were ended); the multitask baseline 5.0 min (0.083 h of cpu, 4.0 × 10¹⁰ "
+        "FLOPs); one merge 0.12 s"
     ) in text
     assert "w32: training 4 experts took 3.3 min" in text
     assert "of the multitask baseline it is not told" in text

@@ -14,6 +14,7 @@ def given_config(experts_folder) -> dict:
         name="given",
         tokenizer={"path": base},
         experts=[{"name": name} for name in folders],
+        multitask=None,
         sizes=[{"name": "own", "base": base, "experts": folders}],
         methods=[CONFIG["methods"][0]],
     )
