@@ -1,7 +1,7 @@
 """DeepSpeed ZeRO-3 for real: two processes on the processor, AdamW offloaded, killed in every way.
 
-The reference is the same training in one plain process. In float32 all numbers agree to 1e-4; in
-bfloat16 losses agree to 0.01 nats per token over these few steps.
+The reference is the same training in one plain process. In float32 all numbers agree to 1e-4, with
+adapters too; in bfloat16 losses agree to 2% over these few steps.
 """
 
 import json
@@ -192,37 +192,37 @@ def moved(folder: Path, base: Path) -> torch.Tensor:
     """Return the task vector of a checkpoint, in float32."""
     ours, start = weights_of(folder), weights_of(base)
     assert ours.keys() == start.keys()
-    assert {tensor.dtype for tensor in ours.values()} == {torch.bfloat16}
-    # The base as it is in bfloat16: else its rounding would be a part of the task vector.
-    parts = [ours[n].float() - start[n].bfloat16().float() for n in ours]
-    return torch.cat([part.flatten() for part in parts])
+    return torch.cat([(ours[name].float() - start[name]).flatten() for name in ours])
 
 
-def test_bfloat16_and_adapters_are_near_the_plain_training(place):
+@pytest.mark.parametrize(
+    ("changes", "apart", "cosine"),
+    [
+        ({"precision": "bfloat16"}, 0.02, 0.9),
+        ({"lora": {"rank": 4, "alpha": 8}}, 1e-4, 0.999),
+    ],
+    ids=["bfloat16", "adapters"],
+)
+def test_bfloat16_and_adapters_are_near_the_plain_training(place, tmp_path, changes, apart, cosine):
     root, paths = place
-    changes = {
-        "precision": "bfloat16",
-        "steps": 6,
-        "save_minutes": 10,
-        "snapshots": [0.5],
-        "lora": {"rank": 4, "alpha": 8},
-    }
+    changes |= {"steps": 6, "save_minutes": 10, "snapshots": [0.5]}
     expert, base = paths.trained("small", "code"), paths.trained("small", "base")
     shutil.rmtree(expert, ignore_errors=True)
     status, printed = Job(root, raw_study(LAUNCH, **changes)).end()
     assert status == 0, printed[-3000:]
-    shutil.move(expert, root / "shared")
+    shared = shutil.move(expert, tmp_path / "shared")
     train_expert(parse_study(raw_study(None, **changes)), paths, "small", "code")
     one, two = (
         read_table(at / "training.parquet", TRAINING_LOG)["loss"].to_numpy()
-        for at in (root / "shared", expert)
+        for at in (shared, expert)
     )
-    assert np.abs(one - two).max() < 0.01
+    assert np.abs(one / two - 1).max() < apart
+    dtype = getattr(torch, changes.get("precision", "float32"))
     for part in (".", "step-3"):
-        ours, plain = (moved(at / part, base) for at in (root / "shared", expert))
-        # Adam's first steps are signs of gradients, which bfloat16 rounds across zero at times.
-        assert torch.dot(ours, plain) / (ours.norm() * plain.norm()) > 0.5
-        assert 0.8 < ours.norm() / plain.norm() < 1.25
+        assert {tensor.dtype for tensor in weights_of(shared / part).values()} == {dtype}
+        ours, plain = (moved(at / part, base) for at in (shared, expert))
+        assert plain.norm() > 0.1, "it was trained"
+        assert torch.dot(ours, plain) / (ours.norm() * plain.norm()) > cosine
 
 
 def test_a_loss_that_is_not_finite_is_told_once_and_in_words(place, tmp_path):

@@ -112,6 +112,7 @@ def _model(run: TrainingRun, *, is_shared_out: bool) -> Any:
         model = load_model(start, torch.float32)
         model.set_attn_implementation(settings.attention)
     if settings.lora is not None:
+        _seed(f"{run.seed}/adapters")  # loading draws random numbers, by the way it is done
         add_adapters(model, settings.lora)
     if settings.gradient_checkpointing:
         model.gradient_checkpointing_enable({"use_reentrant": False})
