@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
 
-.PHONY: demo test test-slurm test-rest check bench bench-dag bench-eval bench-laws bench-merge bench-seeds clean
+.PHONY: demo test test-slurm test-workflow test-rest check bench bench-dag bench-eval bench-laws bench-merge bench-seeds clean
 
 demo: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
@@ -14,14 +14,18 @@ test: $(VENV)/installed
 	$(BIN)/python -m benchmarks.mergekit_env overlay
 	$(BIN)/python -m benchmarks.lm_eval_env
 	$(BIN)/python -m tests.experts.build
-	$(MAKE) --jobs 2 --keep-going --no-print-directory test-slurm test-rest
+	$(MAKE) --jobs 2 --keep-going --no-print-directory test-slurm test-rest test-workflow
 
 # Tests on Slurm wait most of their time: the others run beside them.
 test-slurm:
 	PATH="$(CURDIR)/$(BIN):$$PATH" pytest tests/slurm
 
 test-rest:
-	PATH="$(CURDIR)/$(BIN):$$PATH" pytest --ignore tests/slurm
+	PATH="$(CURDIR)/$(BIN):$$PATH" pytest --ignore tests/slurm --ignore tests/workflow
+
+# Begins when those on Slurm have ended.
+test-workflow:
+	PATH="$(CURDIR)/$(BIN):$$PATH" pytest tests/workflow
 
 check: $(VENV)/installed
 	$(BIN)/ruff check .

@@ -34,11 +34,10 @@ def end_in_order() -> None:
 
     A signal that is ignored, as SIGINT in a shell's background jobs, stays so.
     """
-    _owner[0] = os.getpid()
     for number in ENDING:
         if signal.getsignal(number) is not signal.SIG_IGN:
             signal.signal(number, _raise)
-    os.register_at_fork(after_in_child=_as_usual)
+    os.register_at_fork(before=_hold, after_in_parent=_let_go, after_in_child=_begin)
     sys.unraisablehook = _lost
 
 
@@ -64,15 +63,7 @@ def held_back() -> Iterator[Callable[[], int | None]]:
             signal.signal(number, handler)
 
 
-_owner = [0]
-"""The process whose blocks are left; forked workers have none of their own to leave."""
-
-
 def _raise(number: int, frame: FrameType | None) -> None:
-    if os.getpid() != _owner[0]:  # forked this moment
-        _as_usual()
-        os.kill(os.getpid(), number)
-        return
     for each in ENDING:  # a second one would cut the cleaning short
         signal.signal(each, signal.SIG_IGN)
     raise EndedBySignal(number)
@@ -97,6 +88,21 @@ def _lost(lost: "sys.UnraisableHookArgs") -> None:
 
     signal.signal(signal.SIGALRM, anew)
     signal.setitimer(signal.ITIMER_REAL, AGAIN_SECONDS)
+
+
+def _hold() -> None:
+    """Let a signal wait while a process forks: Python forgets what comes to the new one there."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING)
+
+
+def _let_go() -> None:
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, ENDING)
+
+
+def _begin() -> None:
+    """Begin a forked process: signals end it at once, also one that has come already."""
+    _as_usual()
+    _let_go()
 
 
 def _as_usual() -> None:

@@ -195,11 +195,17 @@ cli.main()
 
 def test_temporary_files_go_and_only_their_process_removes_them(tmp_path):
     process = subprocess.Popen(
-        [sys.executable, "-c", CLEANING], stdout=subprocess.PIPE, text=True, cwd=tmp_path
+        [sys.executable, "-c", CLEANING],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=tmp_path,
+        start_new_session=True,
     )
     child = int(process.stdout.readline())
-    os.kill(child, signal.SIGTERM)
+    os.kill(child, signal.SIGTERM)  # at times before it has begun: it ends all the same
     wait_for(lambda: not is_there(child))
+    assert process.poll() is None, process.communicate()
     assert list(tmp_path.glob(".made.*.part")), "a forked process has nothing to clean"
     process.terminate()
     assert process.wait() == 143

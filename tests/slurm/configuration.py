@@ -33,7 +33,7 @@ JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
 JobAcctGatherParams=OverMemoryKill
 MinJobAge=600
-KillWait=10
+KillWait=60
 CompleteWait=0
 InactiveLimit=0
 UnkillableStepTimeout=10
