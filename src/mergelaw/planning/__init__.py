@@ -1,0 +1,1 @@
+"""Planning from laws: forecasts, targets, budgets, subsets, and the page where people look."""

@@ -1,0 +1,159 @@
+"""The law file: fitted laws with their errors and what merging costs, as one JSON file.
+
+`results/{study}/planning/laws.json` is one, the laws that come with the package are others, and
+`mergelaw forecast --out` writes one. The planner, its page and `mergelaw next` read nothing else.
+"""
+
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field
+
+from mergelaw.config.base import Section
+from mergelaw.config.load import mapping_of, read_yaml, validate_sections
+from mergelaw.errors import TableError, listing
+
+FORMAT: Literal["mergelaw laws 1"] = "mergelaw laws 1"
+METRIC: Literal["cross-entropy, nats per token"] = "cross-entropy, nats per token"
+
+Numbers = tuple[float, ...]
+Known = tuple[float | None, ...]
+
+
+class Curve(Section):
+    """A law of one method and domain at one size."""
+
+    size: str = Field(description="Name of a size of the file.")
+    floor: float = Field(description="Extrapolation to k = infinity, nats per token.")
+    floor_stderr: float | None = Field(None, description="Its standard error; null: not known.")
+    tail: float = Field(description="Nats per token times experts.")
+    offset: float = Field(description="In experts.")
+    identified: bool = Field(description="Whether the points determine the law's parameters.")
+    notes: tuple[str, ...] = Field((), description="What the fit cannot tell.")
+    loss: Numbers = Field(description="The law at k = 1..pool.")
+    stderr: Known = Field(
+        (), description="Standard errors of `loss`; empty or null where not known."
+    )
+    gain_stderr: Known = Field(
+        (), description="Standard errors of loss(k) - loss(k + 1), k = 1..pool - 1."
+    )
+    freedom: float | None = Field(None, description="Degrees of freedom of the errors.")
+    measured: Known = Field((), description="Mean losses that were measured, by k; null: not.")
+
+
+class Joint(Section):
+    """The law over sizes of one method and domain (`mergelaw.laws.forms.joint`)."""
+
+    floor_limit: float
+    size_scale: float
+    size_exponent: float
+    tail_scale: float
+    tail_exponent: float
+    offset: float
+    identified: bool
+
+
+class Law(Section):
+    """What is known of one method and domain."""
+
+    method: str
+    domain: str
+    curves: tuple[Curve, ...] = Field(description="By size, in the order of `sizes`.")
+    joint: Joint | None = Field(None, description="The law over sizes; null: there is none.")
+
+
+class Costs(Section):
+    """Device-hours at one size; null where not known."""
+
+    device: str = Field(description="What the hours are of.")
+    source: str = Field(description="`measured`, `estimated`, or where they were printed.")
+    train_expert: float | None = Field(None, description="Fine-tuning of one expert.")
+    train_multitask: float | None = Field(None, description="Fine-tuning on all domains.")
+    merge: float | None = Field(None, description="One merge of no experts: reading and writing.")
+    merge_per_expert: float | None = Field(None, description="More for each expert merged.")
+    evaluate: float | None = Field(None, description="Scoring one merge on all domains.")
+    serve_per_billion_tokens: float | None = Field(
+        None, description="Serving one merged model; the same for every k."
+    )
+
+
+class Size(Section):
+    """A base."""
+
+    name: str
+    n_params_billions: float | None = Field(None, description="N, counted as `n_params` says.")
+    costs: Costs | None = None
+
+
+class Baseline(Section):
+    """Losses of models that are no merges, at one size and domain; null where not measured."""
+
+    size: str
+    domain: str
+    base: float | None = None
+    expert: float | None = Field(None, description="The domain's own expert.")
+    multitask: float | None = Field(None, description="One model fine-tuned on all domains.")
+
+
+class LawFile(Section):
+    """Laws of one pool of experts."""
+
+    format: Literal["mergelaw laws 1"] = Field(FORMAT, description="This format.")
+    name: str = Field(description="What `--law NAME/METHOD/DOMAIN` calls it.")
+    source: str = Field(description="Where the laws are from.")
+    caveats: tuple[str, ...] = Field((), description="What a reader has to know.")
+    metric: str = Field(description=f"What the losses are: {METRIC!r}.")
+    text: str | None = Field(None, description="Digest of the evaluation text; null: not known.")
+    pool: int = Field(ge=1, description="Experts in the pool, M.")
+    experts: tuple[str, ...] = Field((), description="Their names; empty: not told.")
+    n_params: Literal["total", "nonembedding"] | None = Field(
+        None, description="Which parameters N counts."
+    )
+    sizes: tuple[Size, ...]
+    laws: tuple[Law, ...]
+    baselines: tuple[Baseline, ...] = ()
+    provenance: dict[str, Any] = Field(default_factory=dict, description="Of the file itself.")
+
+
+def read_law_file(path: Path) -> LawFile:
+    """Read a law file.
+
+    Raises
+    ------
+    TableError
+        If it is missing, no law file, of another metric, or does not fit together; every problem
+        is listed.
+    """
+    raw = mapping_of("keys", read_yaml(path), str(path))
+    _, problems = validate_sections(LawFile, raw)
+    if not problems:
+        file = LawFile.model_validate(raw)
+        problems = _cross_problems(file)
+    if problems:
+        raise TableError(listing(f"{path} is no law file that can be used", problems))
+    return file
+
+
+def _cross_problems(file: LawFile) -> list[str]:
+    """Return what does not fit together in a file whose keys are valid on their own."""
+    problems = []
+    if file.metric != METRIC:
+        problems.append(f"metric = {file.metric!r}: planning is for {METRIC!r}")
+    names = {size.name for size in file.sizes}
+    for law in file.laws:
+        for curve in law.curves:
+            where = f"laws: {law.method}/{law.domain}/{curve.size}"
+            if curve.size not in names:
+                problems.append(f"{where}: the size is not among `sizes`")
+            if len(curve.loss) != file.pool:
+                problems.append(f"{where}: loss has {len(curve.loss)} numbers, k = 1..{file.pool}")
+            problems += [
+                f"{where}: {name} has {len(getattr(curve, name))} numbers, not {file.pool - fewer}"
+                for name, fewer in LENGTHS.items()
+                if getattr(curve, name) and len(getattr(curve, name)) != file.pool - fewer
+            ]
+    return problems
+
+
+LENGTHS = {"stderr": 0, "measured": 0, "gain_stderr": 1}
+"""Lists of a curve that may be empty, and by how many numbers they are shorter than `pool`."""
