@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
 
-.PHONY: demo test test-slurm test-workflow test-rest check bench bench-dag bench-eval bench-laws bench-merge bench-seeds clean
+.PHONY: demo test test-slurm test-workflow test-rest check bench bench-dag bench-eval bench-laws bench-merge bench-plan bench-seeds clean
 
 demo: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
@@ -48,6 +48,9 @@ bench-laws: $(VENV)/installed
 
 bench-merge: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.merge
+
+bench-plan: $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.plan --cores 2
 
 bench-seeds: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.seeds --cores 2

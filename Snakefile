@@ -32,6 +32,8 @@ localrules:
     part_curves,
     fits,
     analysis,
+    law_file,
+    planner,
     figure,
     costs,
     page,
@@ -48,6 +50,7 @@ rule full:
     """The full report: every analysis that the study's data allow, and the names of the others."""
     input:
         "<study>/report/full.html",
+        "<study>/planning/planner.html",
         rules.all.input,
         variant_losses,
 
@@ -57,4 +60,5 @@ include: "workflow/rules/experts.smk"
 include: "workflow/rules/sweep.smk"
 include: "workflow/rules/merge.smk"
 include: "workflow/rules/laws.smk"
+include: "workflow/rules/planning.smk"
 include: "workflow/rules/report.smk"

@@ -9,6 +9,7 @@ from pathlib import Path
 import click
 import pytest
 import typer
+from typer.testing import CliRunner
 
 from mergelaw.cli import app
 
@@ -27,6 +28,14 @@ def commands(command: click.Command, name: str = "mergelaw") -> dict[str, list[s
 
 
 ALL = commands(typer.main.get_command(app))
+
+
+@pytest.mark.parametrize("name", ALL)
+def test_every_command_tells_its_options(name):
+    """Brackets in a help text are markup to the library that prints it."""
+    told = CliRunner().invoke(app, [*name.split()[1:], "--help"])
+    assert told.exit_code == 0, told.exception
+    assert "--help" in told.stdout
 
 
 def run(*arguments: str) -> subprocess.CompletedProcess[str]:

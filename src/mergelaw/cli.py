@@ -131,7 +131,7 @@ def _run(
 @app.command()
 def design(config: Config, as_json: Json = False) -> None:
     """Write the subset list, and show how many merges and jobs the study has."""
-    from mergelaw.planned import study_counts, write_subsets
+    from mergelaw.planned import balance_lines, study_counts, write_subsets
 
     study, paths = _open(config)
     with recorded(study, paths, "design"):
@@ -142,6 +142,8 @@ def design(config: Config, as_json: Json = False) -> None:
         return
     for row in counts["sizes"]:
         print(f"{row['size']:>12}: {row['merges']:,} merges in {row['chunks']:,} chunks")
+        for part in row["balanced"]:
+            print(*(f"{'':>14}{line}" for line in balance_lines(part)), sep="\n")
     print(f"{'all':>12}: {counts['merges']:,} merges in {counts['chunks']:,} chunks")
 
 
@@ -408,6 +410,25 @@ def laws_analysis(
     study, paths = _open(config)
     for name in _chosen(analysis, ANALYSES, "analysis"):
         _run("analysis", write_analysis, study, paths, name)
+
+
+planning = _group("planning", "The study's laws as planning reads them, and the planner's page.")
+
+
+@planning.command("laws")
+def planning_laws(config: Config) -> None:
+    """Write the laws with their errors, baselines and costs as one file."""
+    from mergelaw.planning.stage import write_law_file
+
+    _run("law_file", write_law_file, *_open(config))
+
+
+@planning.command("page")
+def planning_page(config: Config) -> None:
+    """Write the planner, one HTML file that needs no network."""
+    from mergelaw.planning.stage import write_planner
+
+    _run("planner", write_planner, *_open(config))
 
 
 report = _group("report", "Figures and the page.")

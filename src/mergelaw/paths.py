@@ -160,6 +160,16 @@ class StudyPaths:
         """Return the curves of a part."""
         return self.laws / "curves" / f"{part}.parquet"
 
+    @property
+    def law_file(self) -> Path:
+        """Return the study's laws with their errors and costs, as planning reads them."""
+        return self.root / "planning" / "laws.json"
+
+    @property
+    def planner(self) -> Path:
+        """Return the page that plans from them, one self-contained HTML file."""
+        return self.root / "planning" / "planner.html"
+
     def job_record(self, rule: str, *targets: str) -> Path:
         """Return the record of a job: its state, where it ran, what it spent; no output of it.
 

@@ -30,6 +30,7 @@ STAGE_VERSION = {
     "sweep": 3,
     "merge": 1,
     "laws": 2,
+    "planning": 1,
     "report": 3,
 }
 """Raised by hand when a stage's numbers change: results of an older version are then made again."""
@@ -302,6 +303,15 @@ def _part_curves(study: Study, part: str) -> dict[str, Any]:
     return {**_part(study, part), **_laws(part_of(study, part))}
 
 
+def _law_file(study: Study) -> dict[str, Any]:
+    asked = {"sizes": study.size_names, "multitask": study.multitask is not None}
+    return {**asked, "notes": study.notes, **_laws(study)}
+
+
+def _planner(study: Study) -> dict[str, Any]:
+    return {"study": study.name, "seed": study.seed}
+
+
 def _figure(study: Study, figure: str) -> dict[str, Any]:
     return {"figure": figure, "sizes": study.size_names, **_laws(study)}
 
@@ -339,6 +349,8 @@ SLICES: dict[str, Callable[..., dict[str, Any]]] = {
     "part_curves": _part_curves,
     "fits": _laws,
     "analysis": _analysis,
+    "law_file": _law_file,
+    "planner": _planner,
     "figure": _figure,
     "costs": _costs,
     "page": _page,

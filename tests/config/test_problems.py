@@ -53,7 +53,7 @@ ONE_SECTION = [
     ),
     (
         ("design.0.kind", None),
-        "design[0].kind: is missing; one of exhaustive, max_min_hamming, uniform",
+        "design[0].kind: is missing; one of balanced, exhaustive, max_min_hamming, uniform",
     ),
     (
         ("domains.0.source.kind", "file"),

@@ -199,7 +199,7 @@ def test_two_points_of_the_affine_plane_share_one_line(q):
 
 @pytest.mark.parametrize(
     ("m", "k", "n_subsets", "n_meetings"),
-    [(9, 3, 12, 1), (9, 6, 12, 5), (9, 4, 18, 3), (9, 5, 18, 5), (4, 2, 6, 1), (25, 5, 30, 1),
+    [(9, 3, 12, 1), (9, 6, 12, 5), (9, 4, 18, 3), (9, 5, 18, 5), (16, 4, 20, 1), (25, 5, 30, 1),
      (25, 20, 30, 19), (25, 8, 75, 7), (25, 17, 75, 34)],
 )  # fmt: skip
 def test_a_two_design_has_every_pair_equally_often(m, k, n_subsets, n_meetings):
@@ -213,6 +213,6 @@ def test_a_two_design_has_every_pair_equally_often(m, k, n_subsets, n_meetings):
     assert n_meetings * m * (m - 1) == n_subsets * k * (k - 1)
 
 
-@pytest.mark.parametrize(("m", "k"), [(9, 2), (9, 7), (8, 3), (16, 4), (1, 1), (25, 6)])
+@pytest.mark.parametrize(("m", "k"), [(9, 2), (9, 7), (8, 3), (4, 2), (1, 1), (25, 7)])
 def test_no_two_design_is_claimed_where_none_is_built(m, k):
     assert two_design([f"e{i}" for i in range(m)], k) is None

@@ -285,7 +285,8 @@ def full_rules(*changes):
 def test_the_full_report_costs_what_the_study_has():
     """Experts are scored where they are trained; a baseline is trained once for each base."""
     scored = [("snapshot_losses", "small"), ("snapshot_losses", "large")]
-    assert full_rules() == [*scored, ("training_logs", ""), ("costs", "")]
+    last = [("law_file", ""), ("planner", ""), ("costs", "")]
+    assert full_rules() == [*scored, ("training_logs", ""), *last]
     setting = ("training.settings", [{"name": "more", "steps": 9}])
     found = full_rules(("multitask", {}), setting)
     assert found[:4] == [
@@ -295,7 +296,7 @@ def test_the_full_report_costs_what_the_study_has():
         *("small", "large"),
         *("small@more", "large@more"),
     ]
-    assert [row.rule for row in Estimate(qwen()).full] == ["costs"]
+    assert [row.rule for row in Estimate(qwen()).full] == ["law_file", "planner", "costs"]
 
 
 def test_finished_checkpoints_are_not_trained(planned):

@@ -10,9 +10,10 @@ from mergelaw.config import Study
 from mergelaw.design import permutations as algorithm_1
 from mergelaw.errors import NotMadeError
 from mergelaw.laws.analyses.synergy_estimators import synergy_estimators, trajectory
-from mergelaw.laws.analyses.synergy_surface import PENALTIES, mean_step, surface_gains
+from mergelaw.laws.analyses.synergy_surface import mean_step, surface_gains
 from mergelaw.laws.members import Measured
 from mergelaw.laws.rows import prepare, subset_losses
+from mergelaw.laws.surface import PENALTIES
 
 NOISE = np.random.default_rng(1).normal(size=(2**6, 2))
 

@@ -1,6 +1,7 @@
 """Tables of subsets and scales by their schemas, with round numbers, and the published ones."""
 
 import itertools
+import math
 from functools import cache
 
 import polars as pl
@@ -27,6 +28,7 @@ def build(study: Study) -> dict[str, pl.DataFrame]:
         (subsets.SYNERGY_BLOCKS, _blocks(cells)),
         (subsets.MIXING, _mixing(study, cells)),
         (subsets.DESIGNS, _designs(study, cells)),
+        (subsets.BALANCED, _balanced(study, cells)),
         (scales.SCALE_CURVES, _scale_curves(study, cells)),
         (scales.SCALE_FITS, _scale_fits(cells)),
         (scales.BEST_SCALES, _best_scales(study, cells)),
@@ -189,6 +191,29 @@ def _designs(study: Study, cells: list[dict]) -> list[dict]:
         for cell in cells
         for k in range(1, len(study.experts))
         for design, (error, ratio) in errors.items()
+    ]
+
+
+def _balanced(study: Study, cells: list[dict]) -> list[dict]:
+    """All of k = 1 and of the pool, four of k = 2; others between, one k beyond its interval."""
+    pool = len(study.experts)
+    return [
+        cell
+        | {
+            "domain": MACRO,
+            "k": k,
+            "n_subsets": math.comb(pool, k) if k in (1, pool) else 4 * (k == 2),
+            "n_subsets_pool": math.comb(pool, k),
+            "loss": 2.0,
+            "loss_balanced": 2.0 * (1 + error),
+            "low": 2.0 * (1 + error - half),
+            "high": 2.0 * (1 + error + half),
+            "inside": abs(error) <= half,
+            "loss_law": 2.01,
+        }
+        for cell in cells
+        for k in range(1, pool + 1)
+        for error, half in [{2: (0.001, 0.002), 3: (-0.004, 0.002)}.get(k, (0.0, 0.0))]
     ]
 
 

@@ -5,7 +5,7 @@ import polars as pl
 import pytest
 from matplotlib.colors import to_hex
 
-from mergelaw.report import subset_words, synergy_words
+from mergelaw.report import balanced_words, subset_words, synergy_words
 from mergelaw.report.colors import method_look, size_look
 from mergelaw.report.inputs import rows
 from tests.report.test_figures import draw, drawn_as, drawn_map, legend_texts, panel, xy
@@ -147,9 +147,28 @@ def test_designs_draw_errors_and_leave_exact_ones_out(small_study, small_tables)
     assert "has 20 times" in cyclic
 
 
+def test_a_balanced_design_is_drawn_against_all_subsets(small_study, small_tables):
+    frames = small_tables[0]
+    axes = panel(draw(small_study, frames, "balanced"), "average")
+    color = method_look(small_study, "average").color
+    filled, hollow = drawn_as(axes, color, "o")
+    assert filled[1] == pytest.approx([0, 0.001, 0])
+    assert (hollow[0], hollow[1][0]) == ([3.0], pytest.approx(-0.004))
+    first, measured, between = balanced_words.balanced(small_study, frames)
+    assert "9 merges of each size and method (4 at k = 1, 4 at k = 2 and 1 at k = 4)" in first
+    assert "against all 15: 1.7 times fewer" in first
+    assert "average 0.10%" in measured
+    assert "interval at 100.0% of" in measured
+    assert "average 0.40%" in between
+    assert "interval at 0.0% of" in between
+    table = balanced_words.grid(small_study, frames)
+    assert list(table.rows[0][2:]) == ["0.100%", "0.400%", "0.500%", "1 of 2 points"]
+
+
 @pytest.mark.parametrize(
     ("words_of", "file"),
     [
+        (balanced_words.balanced, "balanced"),
         (subset_words.variance_forms, "variance_fits"),
         (subset_words.dispersion, "dispersion"),
         (subset_words.order, "order"),

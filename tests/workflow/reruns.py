@@ -123,6 +123,25 @@ TARGETS = {
             "figure synergy": 1,
         },
     ),
+    "the planner: `planning/planner.html`": _target(
+        "planning/planner.html",
+        {
+            **TEXT,
+            "pretraining": 1,
+            "base *": 2,
+            "expert *": 8,
+            "multitask *": 2,
+            "multitask_losses *": 2,
+            "shards": 1,
+            "chunk *": 12,
+            "losses": 1,
+            "curves": 1,
+            "fits": 1,
+            "analysis multitask": 1,
+            "law_file": 1,
+            "planner": 1,
+        },
+    ),
 }
 """Targets of a study that nothing is made of yet; all below `results/smoke/`."""
 

@@ -233,6 +233,11 @@ def analysis_tables(wildcards):
     return analysis_paths(STUDY, PATHS, wildcards.analysis)
 
 
+def multitask_table(wildcards):
+    """The comparison with multitask training, where the study makes it."""
+    return [PATHS.law_table("multitask")] if STUDY.multitask else []
+
+
 def page_tables(wildcards):
     """Tables of a page."""
     return table_paths(STUDY, PATHS, *tables_of(wildcards.page))

@@ -13,7 +13,8 @@ from mergelaw.config.data import (
     FilesSource,
     Tokenizer,
 )
-from mergelaw.config.design import DesignPart
+from mergelaw.config.design import BalancedPart, DesignPart
+from mergelaw.config.design_checks import unbalanced
 from mergelaw.config.method_checks import (
     by_expert_problems,
     counted_experts,
@@ -273,12 +274,14 @@ def check_tokenizer(tokenizer: Tokenizer, sizes: tuple[Size, ...]) -> Problems:
 def check_design(
     design: tuple[DesignPart, ...], sizes: tuple[Size, ...], experts: tuple[Expert, ...]
 ) -> Problems:
-    """Every k is within the pool."""
+    """Every k is within the pool, and a budget buys at least the two ends of the curve."""
     parts = [(f"design[{i}]", part) for i, part in enumerate(design)]
     for index, size in enumerate(sizes):
         parts += [(f"sizes[{index}].design[{i}]", part) for i, part in enumerate(size.design or ())]
     for key, part in parts:
         yield from _wrong_ks(f"{key}.k", part.k, experts)
+        if isinstance(part, BalancedPart):
+            yield from unbalanced(key, part, len(experts))
 
 
 def check_methods(methods: tuple[Method, ...], experts: tuple[Expert, ...]) -> Problems:

@@ -21,6 +21,7 @@ problems of a file are reported at once, before any job starts.
 | file | study |
 |---|---|
 | `default.yaml` | the embedded ladder: four sizes, nine experts, every subset, four methods |
+| `balanced.yaml` | the same by a balanced design: 34 merges of a size and method, not 511 |
 | `smoke.yaml` | every stage in a minute, for tests |
 | `capacity.yaml` | training settings of the experts: one size, steps, learning rate, LoRA ranks |
 | `math-real.yaml` | your own text: one file of problems and solutions per domain |
@@ -29,6 +30,8 @@ problems of a file are reported at once, before any job starts.
 | `qwen2.5-10k.yaml` | the same sizes and experts, the paper's number of merges in 300 jobs |
 | `llama3.yaml` | the paper's two pools of nine public Llama checkpoints |
 | `pool16.yaml` | sixteen experts of one 3B model, Task Arithmetic |
+
+`prices.yaml` is no study: prices for `mergelaw plan`.
 
 What the last four need, and how they are run: [docs/studies.md](../docs/studies.md).
 

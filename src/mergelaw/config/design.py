@@ -42,4 +42,20 @@ class PermutationPart(Section):
     chunk_size: ChunkSize = 512
 
 
-DesignPart = Annotated[ExhaustivePart | UniformPart | PermutationPart, Field(discriminator="kind")]
+class BalancedPart(Section):
+    """Few subsets at a few k, every expert and every pair equally often at each (docs/designs.md).
+
+    The ends of the curve come first, k = 1 and the whole pool; a larger budget appends.
+    """
+
+    kind: Literal["balanced"] = Field(description="Balanced designs within a budget.")
+    merges: int = Field(
+        gt=0, description="The most merges of a size and a method; the base counts as none."
+    )
+    k: Ks = None
+    chunk_size: ChunkSize = 512
+
+
+DesignPart = Annotated[
+    ExhaustivePart | UniformPart | PermutationPart | BalancedPart, Field(discriminator="kind")
+]

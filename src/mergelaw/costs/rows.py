@@ -25,7 +25,7 @@ from mergelaw.design import chunks
 LIGHT_SECONDS = {
     "design": 2.0, "items": 2.0, "tokenizer": 5.0, "pretraining": 8.0, "shards": 6.0,
     "losses": 3.0, "curves": 3.0, "fits": 6.0, "analysis": 3.0, "figure": 4.0, "page": 4.0,
-    "training_logs": 2.0, "costs": 3.0,
+    "training_logs": 2.0, "law_file": 4.0, "planner": 2.0, "costs": 3.0,
 }  # fmt: skip
 """ASSUME a job without a model takes this long (measured on the default study) and its text's."""
 
@@ -52,15 +52,16 @@ def full_rows(case: Case) -> list[Row]:
     """Return what `snakemake full` does besides, where the config asks for it.
 
     The multitask baseline, scores and logs of trainings, merges at several scales and in several
-    orders. ASSUME the best scales are merged for every method with a scale; where the laws give
-    none, a job does nothing.
+    orders, the planner. ASSUME the best scales are merged for every method with a scale; where the
+    laws give none, a job does nothing.
     """
     study = case.study
     rules = ["scales", "best_scales"] if study.scales is not None else []
     rules += ["orders"] if study.orders is not None else []
     sizes = [SweepSize(case, size) for size in study.size_names]
     merged = [full_row(at, rule) for at in sizes for rule in rules]
-    return [*_multitask_rows(case), *_training_rows(case), *merged, _light("costs", 1)]
+    light = [_light(rule, 1) for rule in ("law_file", "planner", "costs")]
+    return [*_multitask_rows(case), *_training_rows(case), *merged, *light]
 
 
 def _multitask_rows(case: Case) -> Iterator[Row]:

@@ -47,6 +47,8 @@ RULES: Mapping[str, Rule] = {
     "part_curves": Rule("laws", ("part",)),
     "fits": Rule("laws"),
     "analysis": Rule("laws", ("analysis",)),
+    "law_file": Rule("planning"),
+    "planner": Rule("planning"),
     "figure": Rule("report", ("figure",)),
     "costs": Rule("report"),
     "page": Rule("report", ("page",)),

@@ -5,7 +5,8 @@ from math import comb
 import polars as pl
 
 from mergelaw.config import Study
-from mergelaw.design import is_random_sample
+from mergelaw.design import sampling
+from mergelaw.laws.balanced_errors import balanced_errors
 from mergelaw.laws.rows import in_order, subset_losses
 from mergelaw.laws.schemas import CURVES, MACRO, SPECIALISTS
 from mergelaw.laws.uncertainty import token_errors
@@ -26,18 +27,42 @@ def curves(rows: pl.DataFrame, study: Study) -> pl.DataFrame:
     polars.DataFrame
         With the schema `CURVES`.
     """
-    points = over_subsets(subset_losses(rows), len(study.experts))
+    losses = subset_losses(rows)
+    points = over_subsets(losses, len(study.experts))
     points = points.join(token_errors(rows, study), on=POINT, how="left")
-    cells = points.select("size", "k").unique(maintain_order=True).rows()
-    random = [cell for cell in cells if is_random_sample(study, *cell)]
-    drawn = pl.DataFrame(random, schema={"size": pl.String, "k": pl.Int64}, orient="row")
-    points = points.join(drawn.with_columns(random=True), on=["size", "k"], how="left")
-    known = (pl.col("n_subsets") == pl.col("n_subsets_pool")) | pl.col("random").fill_null(False)
-    points = points.with_columns(subset_se=pl.when(known).then(pl.col("subset_se"))).drop("random")
+    points = with_subset_errors(points, losses, study)
     points = points.with_columns(
         loss_se=(pl.col("subset_se") ** 2 + pl.col("token_se") ** 2).sqrt()
     )
     return CURVES.of(in_order(points, study))
+
+
+def with_subset_errors(points: pl.DataFrame, losses: pl.DataFrame, study: Study) -> pl.DataFrame:
+    """Return `subset_se` as the design tells it: of random samples, 2-designs, all in; else null.
+
+    Parameters
+    ----------
+    points : polars.DataFrame
+        From `over_subsets`.
+    losses : polars.DataFrame
+        From `mergelaw.laws.rows.subset_losses`.
+    """
+    cells = points.select("size", "k").unique(maintain_order=True).rows()
+    drawn = [(*cell, sampling(study, *cell)) for cell in cells]
+    schema = {"size": pl.String, "k": pl.Int64, "sampling": pl.String}
+    points = points.join(
+        pl.DataFrame(drawn, schema=schema, orient="row"), on=["size", "k"], how="left"
+    )
+    two_designs = [(size, k) for size, k, how in drawn if how == "balanced"]
+    points = points.join(balanced_errors(losses, study, two_designs), on=POINT, how="left")
+    all_in = pl.col("n_subsets") == pl.col("n_subsets_pool")
+    known = (
+        pl.when(all_in | (pl.col("sampling") == "random"))
+        .then("subset_se")
+        .when(pl.col("sampling") == "balanced")
+        .then("balanced_se")
+    )
+    return points.with_columns(subset_se=known).drop("sampling", "balanced_se")
 
 
 def over_subsets(losses: pl.DataFrame, pool: int) -> pl.DataFrame:

@@ -1,8 +1,8 @@
 """Every fit of a study: the floor and tail of each size, the joint law over sizes, predictions."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import numpy as np
 import polars as pl
@@ -29,6 +29,22 @@ class Estimate(NamedTuple):
     domain: str
     size: str | None
     fit: LawFit
+
+
+class Fitted(Protocol):
+    """What the errors of a fit's predictions come from: a `LawFit`, or what fits.json keeps."""
+
+    @property
+    def law(self) -> str:
+        """Name of the law."""
+
+    @property
+    def values(self) -> Mapping[str, float]:
+        """Parameter values by name."""
+
+    @property
+    def misfit(self) -> float | None:
+        """As `LawFit.misfit`."""
 
 
 class Refusal(NamedTuple):
@@ -182,7 +198,7 @@ def prediction_table(
 
 
 def errors_of(
-    fitted: LawFit, points: pl.DataFrame, at: pl.DataFrame, given: Sources
+    fitted: Fitted, points: pl.DataFrame, at: pl.DataFrame, given: Sources
 ) -> PredictionErrors | None:
     """Return the errors of a fit's predictions at rows with its variables; None: not known.
 

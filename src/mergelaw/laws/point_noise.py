@@ -73,8 +73,8 @@ def noise_of(points: pl.DataFrame, given: Sources) -> list[Noise] | None:
 
     Returns
     -------
-    None where it is not known: a domain with one item, or subsets that were not drawn at random
-    (or one of many, which shows no spread).
+    None where it is not known: a domain with one item, or subsets that were neither drawn at random
+    nor a 2-design (or one of many, which shows no spread).
     """
     if points["subset_se"].null_count():
         return None
@@ -86,7 +86,8 @@ def noise_of(points: pl.DataFrame, given: Sources) -> list[Noise] | None:
     for k in points.filter(pl.col("subset_se") > 0)["k"].unique().sort():
         losses = given.subsets[cells[0][1], cells[0][2]].filter(pl.col("k") == k)
         at = np.flatnonzero((points["k"] == k).to_numpy())
-        found.append(_of_k(losses, points["size"].gather(at), at, points.height, given.n_experts))
+        noise = _of_k(losses, points["size"].gather(at), at, points.height, given.n_experts)
+        found.append(_with_errors(noise, points["subset_se"].to_numpy()))
     return found
 
 
@@ -130,6 +131,20 @@ def subset_noise(losses: Array, n_pool: int) -> Noise:
                 spread = np.cov(losses[both, a], losses[both, b])[0, 1]
                 covariance[a, b] = covariance[b, a] = spread * (m / (n[a] * n[b]) - 1 / n_pool)
     return Noise(covariance, float(n[n < n_pool].min(initial=n_pool) - 1))
+
+
+def _with_errors(noise: Noise, errors: Array) -> Noise:
+    """Return the noise of sampled subsets with these standard errors, its correlations the same.
+
+    Those of a random sample it has already. Those of a 2-design are smaller: they are of the part
+    of the losses that a second-order surface misses (`mergelaw.laws.balanced_errors`); ASSUME that
+    part is as alike from size to size as the losses are.
+    """
+    had = np.sqrt(np.diag(noise.covariance))
+    if np.allclose(had, np.where(had > 0, errors, 0), rtol=1e-9, atol=0):
+        return noise
+    by = np.divide(errors, had, out=np.zeros_like(had), where=had > 0)
+    return noise._replace(covariance=noise.covariance * np.outer(by, by))
 
 
 def _of_k(

@@ -31,16 +31,32 @@ RANK = 1e-9
 
 
 class PredictionErrors(NamedTuple):
-    """What is known of predictions: arrays of shape (predictions,)."""
+    """What is known of predictions: arrays of shape (predictions,).
+
+    Attributes
+    ----------
+    stderr, freedom
+        Standard errors, and the degrees of freedom that they were estimated with.
+    covariance : array, shape (predictions, predictions)
+        How they err together.
+    """
 
     stderr: Array
     freedom: Array
+    covariance: Array
 
     @property
     def half(self) -> Array:
         """How far the interval reaches to each side: Student's t times the standard error."""
         reach: Array = student.ppf((1 + LEVEL) / 2, self.freedom) * self.stderr
         return reach
+
+    @property
+    def gain_stderr(self) -> Array:
+        """Standard errors of each prediction less the next, shape (predictions - 1,)."""
+        variances, shared = np.diag(self.covariance), np.diag(self.covariance, 1)
+        gains: Array = np.sqrt(np.maximum(variances[:-1] + variances[1:] - 2 * shared, 0))
+        return gains
 
 
 def prediction_errors(
@@ -90,7 +106,9 @@ def prediction_errors(
     shares = variances / np.where(total > 0, total, 1)
     uncertain = np.sum(shares**2 / freedoms[:, None], axis=0)
     least = np.where(uncertain > 0, uncertain, 1)
-    return PredictionErrors(np.sqrt(total), 1 / least)
+    together = [follow @ noise.covariance @ follow.T for noise in noises]
+    together.append(misfit**2 * _missed_together(follow, problem.variables, at))
+    return PredictionErrors(np.sqrt(total), 1 / least, np.sum(together, axis=0))
 
 
 def _follow(
@@ -125,6 +143,25 @@ def _missed(follow: Array, variables: Mapping[str, Array], at: Mapping[str, Arra
     What the law misses at a point moves the fit, and is missed there still: ``|h - e|^2`` with e
     the point itself, and ``|h|^2 + 1`` where nothing was measured.
     """
-    same = np.all([at[name][:, None] == variables[name] for name in variables], axis=0)
+    same = _same(variables, at)
     missed: Array = np.sum((follow - same) ** 2, axis=1) + 1 - same.sum(axis=1)
     return missed
+
+
+def _missed_together(
+    follow: Array, variables: Mapping[str, Array], at: Mapping[str, Array]
+) -> Array:
+    """Return the covariance of the same, shape (predictions, predictions).
+
+    Where nothing was measured, what is missed is each prediction's own.
+    """
+    same = _same(variables, at)
+    apart = follow - same
+    together: Array = apart @ apart.T + np.diag(1.0 - same.sum(axis=1))
+    return together
+
+
+def _same(variables: Mapping[str, Array], at: Mapping[str, Array]) -> Array:
+    """Return which prediction is at which point, shape (predictions, points)."""
+    same: Array = np.all([at[name][:, None] == variables[name] for name in variables], axis=0)
+    return same

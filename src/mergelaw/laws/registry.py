@@ -94,6 +94,8 @@ ANALYSES: dict[str, Analysis] = {
     "synergy_blocks": Analysis(("estimators",), "two values of `block` among the domains"),
     "mixing": Analysis(("losses",), "two values of `block` among the experts' domains"),
     "designs": Analysis(("losses",), EXHAUSTIVE),
+    "balanced": Analysis(("losses",), f"{EXHAUSTIVE}, of four experts and more"),
+    "between_k": Analysis(("curves",), "three k, and one without merges"),
     "scale_curves": Analysis(("scales", "scale_fits"), SCALES),
     "scale_fits": Analysis(("scales",), SCALES),
     "best_scales": Analysis(("scales", "scale_fits", "best_scales"), SCALES),

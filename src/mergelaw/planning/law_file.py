@@ -4,14 +4,17 @@
 `mergelaw forecast --out` writes one. The planner, its page and `mergelaw next` read nothing else.
 """
 
+import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
 from pydantic import Field
 
 from mergelaw.config.base import Section
-from mergelaw.config.load import mapping_of, read_yaml, validate_sections
-from mergelaw.errors import TableError, listing
+from mergelaw.config.load import mapping_of, validate_sections
+from mergelaw.errors import ConfigError, TableError, listing
+from mergelaw.files import write_text
 
 FORMAT: Literal["mergelaw laws 1"] = "mergelaw laws 1"
 METRIC: Literal["cross-entropy, nats per token"] = "cross-entropy, nats per token"
@@ -37,7 +40,10 @@ class Curve(Section):
     gain_stderr: Known = Field(
         (), description="Standard errors of loss(k) - loss(k + 1), k = 1..pool - 1."
     )
-    freedom: float | None = Field(None, description="Degrees of freedom of the errors.")
+    freedom: float | None = Field(
+        None,
+        description="Degrees of freedom of the errors, the least of the curve's; null: normal.",
+    )
     measured: Known = Field((), description="Mean losses that were measured, by k; null: not.")
 
 
@@ -71,6 +77,9 @@ class Costs(Section):
     train_multitask: float | None = Field(None, description="Fine-tuning on all domains.")
     merge: float | None = Field(None, description="One merge of no experts: reading and writing.")
     merge_per_expert: float | None = Field(None, description="More for each expert merged.")
+    merge_by_method: dict[str, float] = Field(
+        {}, description="One merge of any k, in the place of both, by method."
+    )
     evaluate: float | None = Field(None, description="Scoring one merge on all domains.")
     serve_per_billion_tokens: float | None = Field(
         None, description="Serving one merged model; the same for every k."
@@ -124,14 +133,37 @@ def read_law_file(path: Path) -> LawFile:
         If it is missing, no law file, of another metric, or does not fit together; every problem
         is listed.
     """
-    raw = mapping_of("keys", read_yaml(path), str(path))
+    try:
+        raw = mapping_of("keys", json.loads(path.read_text(encoding="utf-8")), str(path))
+    except OSError as error:
+        raise TableError(f"{path}: cannot be read ({error.strerror})") from error
+    except (ValueError, RecursionError) as error:
+        raise TableError(
+            f"{path}: is no law file: not JSON ({error}); `mergelaw planning laws` and `mergelaw "
+            "forecast --out` write one"
+        ) from error
+    except ConfigError as error:
+        raise TableError(str(error)) from error
+    return law_file_of(raw, str(path))
+
+
+def law_file_of(raw: Mapping[Any, Any], origin: str) -> LawFile:
+    """Return the law file that raw JSON holds; raises `TableError` as `read_law_file` does."""
     _, problems = validate_sections(LawFile, raw)
     if not problems:
         file = LawFile.model_validate(raw)
         problems = _cross_problems(file)
     if problems:
-        raise TableError(listing(f"{path} is no law file that can be used", problems))
+        raise TableError(listing(f"{origin} is no law file that can be used", problems))
     return file
+
+
+def write_laws(path: Path, file: LawFile) -> None:
+    """Write a law file, complete or not at all: a law per line, so that two can be compared."""
+    raw = file.model_dump(mode="json")
+    laws = ",\n".join(f"  {json.dumps(law, allow_nan=False)}" for law in raw.pop("laws"))
+    head = json.dumps(raw, indent=1, allow_nan=False)
+    write_text(path, head.removesuffix("\n}") + f',\n "laws": [\n{laws}\n ]\n}}\n')
 
 
 def _cross_problems(file: LawFile) -> list[str]:
@@ -147,6 +179,11 @@ def _cross_problems(file: LawFile) -> list[str]:
                 problems.append(f"{where}: the size is not among `sizes`")
             if len(curve.loss) != file.pool:
                 problems.append(f"{where}: loss has {len(curve.loss)} numbers, k = 1..{file.pool}")
+            problems += [
+                f"{where}: loss at k = {k} is {loss:g}; a cross-entropy is not below 0"
+                for k, loss in enumerate(curve.loss, 1)
+                if loss < 0
+            ]
             problems += [
                 f"{where}: {name} has {len(getattr(curve, name))} numbers, not {file.pool - fewer}"
                 for name, fewer in LENGTHS.items()

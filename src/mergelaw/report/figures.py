@@ -6,6 +6,7 @@ from matplotlib.figure import Figure
 
 from mergelaw.config import Study
 from mergelaw.report import (
+    balanced,
     capacity,
     costs_figures,
     curves,
@@ -60,6 +61,7 @@ DRAW: dict[str, Callable[[Study, Tables], Figure]] = {
     "synergy_blocks": synergy_figures.synergy_blocks,
     "mixing": mixtures.mixing,
     "designs": mixtures.designs,
+    "balanced": balanced.balanced,
     "scale_curves": scale_figures.scale_curves,
     "best_scales": scale_figures.best_scales,
     "scale_gains": scale_figures.scale_gains,

@@ -5,6 +5,7 @@ from typing import NamedTuple
 
 from mergelaw.config import Study
 from mergelaw.report import (
+    balanced_words,
     capacity_words,
     check_words,
     cost_words,
@@ -105,6 +106,7 @@ SECTIONS = (
             Finding("synergy_blocks", synergy_words.synergy_blocks),
             Finding("mixing", subset_words.mixing),
             Finding("designs", subset_words.designs),
+            Finding("balanced", balanced_words.balanced, balanced_words.grid),
         ),
     ),
     Section(

@@ -102,13 +102,13 @@ def estimate(
     )
     host = {} if host_memory is None else {"host_bytes": host_memory * 1e9}
     planned = node.machine(job_minutes, n_devices=gpus, any_device=measured, **host)
-    found = Estimate(_case(study, planned, project=config.resolve().parent.parent))
+    found = Estimate(case_of(study, planned, project=config.resolve().parent.parent))
     if out is not None:
         write_json(out, found.facts())
     print(json.dumps(found.facts(), indent=2) if as_json else table_text(found), end="\n" * as_json)
 
 
-def _case(study: Study, machine: Machine, project: Path) -> Case:
+def case_of(study: Study, machine: Machine, project: Path) -> Case:
     """Return the study with all that is known here of its models, text and finished jobs.
 
     A study of the project lies in its folder `config`, and launch files below the same folder.

@@ -185,7 +185,7 @@ def _recipe(
         raise ConfigError("--weight names an expert twice: give each one once")
     return recipe_of(
         str(base),
-        _named(experts or ()),
+        named_experts(experts or ()),
         method_from_text(str(method), {name: _number(name, text) for name, text in pairs.items()}),
     )
 
@@ -205,7 +205,7 @@ def _of_models(recipe: MergeRecipe) -> dict[str, Any]:
     return {"adapters": adapters, "base_dtype": words[0] if words else None}
 
 
-def _named(experts: Sequence[str]) -> dict[str, str]:
+def named_experts(experts: Sequence[str]) -> dict[str, str]:
     """Return experts by name: NAME=PATH, or a name made from the path."""
     from mergelaw.config.refs import expert_names
 

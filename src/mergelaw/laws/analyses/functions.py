@@ -4,7 +4,9 @@ from collections.abc import Callable
 
 import polars as pl
 
+from mergelaw.laws.analyses.balanced import balanced
 from mergelaw.laws.analyses.best_scales import best_scales
+from mergelaw.laws.analyses.between_k import between_k
 from mergelaw.laws.analyses.capacity import capacity
 from mergelaw.laws.analyses.capacity_fits import capacity_fits
 from mergelaw.laws.analyses.designs import designs
@@ -69,6 +71,8 @@ MAKE: dict[str, Callable[[Inputs], pl.DataFrame]] = {
     "synergy_blocks": lambda given: synergy_blocks(given.estimators, given.study),
     "mixing": lambda given: mixing(given.losses, given.study),
     "designs": lambda given: designs(given.losses, given.study),
+    "balanced": lambda given: balanced(given.losses, given.study),
+    "between_k": lambda given: between_k(given.curves, given.study),
     "scale_curves": lambda given: scale_curves(given.scales, given.scale_fits, given.study),
     "scale_fits": lambda given: scale_fits(given.scales, given.study),
     "best_scales": lambda given: best_scales(

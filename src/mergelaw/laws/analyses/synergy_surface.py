@@ -1,33 +1,12 @@
 """Gains from a fitted surface of losses, so that a sample of subsets tells those of all."""
 
-from typing import NamedTuple
-
 import numpy as np
 
 from mergelaw.laws.forms import Array
-
-PENALTIES = 10.0 ** np.arange(-12, 1)
-"""Ridge penalties tried, in units of the largest squared singular value of the features."""
+from mergelaw.laws.surface import Spectrum, leave_one_out, products, shares_of
 
 LEAST_CARRIED = 0.95
 """A gain is told when the subsets vary along this share of its direction, squared lengths."""
-
-RANK_TOLERANCE = 1e-9
-
-
-class Spectrum(NamedTuple):
-    """Singular value decomposition of centred features, without what does not vary.
-
-    Attributes
-    ----------
-    left : array, shape (subsets, rank)
-    scale : array, shape (rank,)
-    right : array, shape (rank, features)
-    """
-
-    left: Array
-    scale: Array
-    right: Array
 
 
 def surface_gains(members: Array, losses: Array) -> Array:
@@ -54,14 +33,11 @@ def surface_gains(members: Array, losses: Array) -> Array:
     nothing = np.full((n_experts, losses.shape[1]), np.nan)
     if len(np.unique(members.sum(axis=1))) < 2:
         return nothing
-    features = _features(members / members.sum(axis=1, keepdims=True))
-    centred = features - features.mean(axis=0)
-    left, scale, right = np.linalg.svd(centred, full_matrices=False)
-    kept = scale > RANK_TOLERANCE * scale[0]
-    spectrum = Spectrum(left[:, kept], scale[kept], right[kept])
+    features = products(shares_of(members))
+    spectrum = Spectrum.of(features - features.mean(axis=0))
     directions = np.array([mean_step(n_experts, donor) for donor in range(n_experts)])
     carried = ((directions @ spectrum.right.T) ** 2).sum(axis=1) / (directions**2).sum(axis=1)
-    gains = directions @ _coefficients(spectrum, losses)
+    gains = directions @ leave_one_out(spectrum, losses)
     return np.where((carried >= LEAST_CARRIED)[:, None], gains, nothing)
 
 
@@ -90,30 +66,3 @@ def _mean_features(n_experts: int, donor: int, k: int, joined: bool) -> Array:
     np.fill_diagonal(two, one)
     merged = k + joined
     return np.concatenate([one / merged, two.ravel() / merged**2])
-
-
-def _features(shares: Array) -> Array:
-    """Return the shares of the experts in each merge and all their products."""
-    products = shares[:, :, None] * shares[:, None, :]
-    return np.hstack([shares, products.reshape(len(shares), -1)])
-
-
-def _coefficients(spectrum: Spectrum, losses: Array) -> Array:
-    """Return the ridge coefficients of each domain, shape (features, domains).
-
-    Leave-one-out residuals are e / (1 - h) without refitting, h the leverage (Hastie, Tibshirani &
-    Friedman 2009, section 7.10.1); c0 is not penalised.
-    """
-    centred = losses - losses.mean(axis=0)
-    projected = spectrum.left.T @ centred
-    penalties = PENALTIES * spectrum.scale[0] ** 2
-    errors = []
-    for penalty in penalties:
-        kept = spectrum.scale**2 / (spectrum.scale**2 + penalty)
-        leverage = 1 / len(losses) + spectrum.left**2 @ kept
-        residual = centred - spectrum.left @ (kept[:, None] * projected)
-        errors.append(np.mean((residual / (1 - leverage)[:, None]) ** 2, axis=0))
-    best = penalties[np.argmin(errors, axis=0)]
-    scale = spectrum.scale[:, None]
-    coefficients: Array = spectrum.right.T @ (scale * projected / (scale**2 + best))
-    return coefficients

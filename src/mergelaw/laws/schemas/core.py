@@ -17,7 +17,9 @@ CURVES = Table(
         "sd": NUMBER,  # over subsets, divisor n - 1; null for one subset
         "minimum": NUMBER,
         "maximum": NUMBER,
-        "subset_se": NUMBER,  # sd / sqrt(n) * sqrt(1 - n/C); 0 when all are in
+        # sd / sqrt(n) * sqrt(1 - n/C) of a random sample; 0 when all are in; of a 2-design by what
+        # a second-order surface misses (`laws.balanced_errors`); else null
+        "subset_se": NUMBER,
         "token_se": NUMBER,  # from resampled items, one draw for all rows of a domain; null: 1 item
         "loss_se": NUMBER,  # hypot of both; null when one is
     },

@@ -126,6 +126,34 @@ DESIGNS = Table(  # designs drawn again and again from an exhaustive table; macr
     ("size", "method", "k", "design"),
 )
 
+BALANCED = Table(  # a balanced design, taken out of an exhaustive table, against all of it
+    "balanced.parquet",
+    {
+        **CELL,
+        "n_subsets": COUNT,  # of the design; 0: none of this k, the curve between
+        "n_subsets_pool": COUNT,
+        "loss": NUMBER,  # mean over all subsets
+        "loss_balanced": NUMBER,
+        "low": NUMBER,  # 95% interval of the design's for the mean over all subsets; null: unknown
+        "high": NUMBER,
+        "inside": FLAG,  # the mean over all subsets is in it
+        "loss_law": NUMBER,  # the law of one size, fitted to the design's means
+    },
+    ("size", "method", "domain", "k"),
+)
+
+BETWEEN = Table(  # the curve at k without merges: a quadratic in 1/k (`laws.between`)
+    "between_k.parquet",
+    {
+        **CELL,
+        "n_k": COUNT,  # measured
+        "loss": NUMBER,  # of the mean over all subsets
+        "low": NUMBER,  # 95% interval for it on the same text; null: not known
+        "high": NUMBER,
+    },
+    ("size", "method", "domain", "k"),
+)
+
 TABLES = (
     VARIANCE_FITS,
     DISPERSION,
@@ -135,4 +163,6 @@ TABLES = (
     SYNERGY_BLOCKS,
     MIXING,
     DESIGNS,
+    BALANCED,
+    BETWEEN,
 )

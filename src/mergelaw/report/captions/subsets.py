@@ -72,5 +72,15 @@ FIGURES: dict[str, Figure] = {
         ("designs.parquet",),
         full=True,
     ),
+    "balanced": Figure(
+        "A balanced design against all subsets",
+        "Mean macro loss of a balanced design relative to the mean of all subsets, with its 95% "
+        "interval: 0 is the exhaustive curve. Filled: k that the design has, where each expert and "
+        "each pair of experts is equally often merged. Hollow: k that it does not have, by a "
+        "quadratic in 1/k through the others. Both curves are scored on the same text. Largest "
+        "size.",
+        ("balanced.parquet",),
+        full=True,
+    ),
 }
 """By name, in the page's order."""

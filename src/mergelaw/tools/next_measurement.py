@@ -1,0 +1,146 @@
+"""The command `mergelaw next`: what to measure next."""
+
+import json
+import math
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from mergelaw.errors import ConfigError, listing
+from mergelaw.files import write_json
+from mergelaw.tools.forecasting import Numbers, pairs
+from mergelaw.tools.options import Json
+
+if TYPE_CHECKING:
+    from mergelaw.planning.next_states import Known
+
+
+def next_measurement(
+    points: Numbers = None,
+    pool: Annotated[
+        int | None, typer.Option("--pool", help="Experts that subsets are drawn from.")
+    ] = None,
+    errors: Annotated[
+        str | None,
+        typer.Option("--errors", help="Standard errors of the losses from subsets, as 1=0.01."),
+    ] = None,
+    subsets: Annotated[
+        str | None, typer.Option("--subsets", help="Subsets averaged at each k, as 1=9,2=12.")
+    ] = None,
+    sd: Annotated[
+        str | None, typer.Option("--sd", help="Spread of losses over subsets at a k, as 2=0.03.")
+    ] = None,
+    config: Annotated[
+        Path | None, typer.Option("--config", help="A study in place of --points.")
+    ] = None,
+    method: Annotated[
+        str | None, typer.Option("--method", help="A method; of a study its first, if not told.")
+    ] = None,
+    domain: Annotated[str, typer.Option("--domain", help="A domain of the study.")] = "macro",
+    size: Annotated[
+        list[str] | None, typer.Option("--size", help="Only this size of the study; repeatable.")
+    ] = None,
+    quantity: Annotated[
+        str, typer.Option("--quantity", help="pool-loss, floor, k85, k90 or loss:K.")
+    ] = "floor",
+    cost_per_merge: Annotated[
+        float | None,
+        typer.Option("--cost-per-merge", help="In any unit; a study's own jobs tell it, else 1."),
+    ] = None,
+    batch: Annotated[
+        int, typer.Option("--batch", help="Subsets of one k to measure at once.", min=1)
+    ] = 12,
+    top: Annotated[int, typer.Option("--top", help="Suggestions to print.", min=1)] = 3,
+    eps: Annotated[
+        float, typer.Option("--eps", help="The least gain that is worth one more expert.")
+    ] = 0.01,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Write the JSON to this file, too.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Say which k, and which subsets, to measure next to know a quantity better for its cost."""
+    from mergelaw.planning.next_answer import what_next
+    from mergelaw.planning.next_words import next_facts, next_text
+
+    _require(points, config, pool, {"--eps": eps, "--cost-per-merge": cost_per_merge})
+    if config is not None:
+        known, method = _of_study(config, method, domain, size)
+    else:
+        known = [_of_points(points, pool or 0, errors, subsets, sd, method)]
+    answer = what_next(known, quantity, method or "", top, eps, cost_per_merge, batch)
+    facts = next_facts(answer)
+    if out is not None:
+        write_json(out, facts)
+    print(json.dumps(facts, indent=2, allow_nan=False) if as_json else next_text(answer).rstrip())
+
+
+def _require(
+    points: str | None, config: Path | None, pool: int | None, positive: dict[str, float | None]
+) -> None:
+    problems = []
+    if (points is None) == (config is None):
+        problems.append(
+            "give --points with their --errors, or the --config of a study: one of the two"
+        )
+    if points is not None and pool is None:
+        problems.append("--pool is missing: the experts that subsets are drawn from")
+    problems += [
+        f"{name} {value:g}: must be positive"
+        for name, value in positive.items()
+        if value is not None and not 0 < value < math.inf
+    ]
+    if problems:
+        raise ConfigError(listing("next", problems))
+
+
+def _of_points(
+    points: str | None,
+    pool: int,
+    errors: str | None,
+    subsets: str | None,
+    sd: str | None,
+    method: str | None,
+) -> "Known":
+    from mergelaw.planning.forecasting import fit_law
+    from mergelaw.planning.next_states import known_points, with_spreads
+
+    problems: list[str] = []
+    given = {"--points": points, "--errors": errors, "--subsets": subsets, "--sd": sd}
+    read = {name: pairs(name, text, problems) for name, text in given.items()}
+    problems += [
+        f"--sd: k = {k:g} has {value:g}: must be a spread at a k from 1 to {pool - 1}"
+        for k, value in read["--sd"]
+        if not (0 < value < math.inf and k == int(k) and 1 <= k < pool)
+    ]
+    if problems:
+        raise ConfigError(listing("next", problems))
+    sds = {int(k): value for k, value in read["--sd"]}
+    told = with_spreads(read["--errors"], read["--subsets"], sds, pool)
+    law = fit_law(read["--points"], pool, errors=told, n_subsets=read["--subsets"], method=method)
+    return known_points(law, sds)
+
+
+def _of_study(
+    config: Path, method: str | None, domain: str, sizes: list[str] | None
+) -> "tuple[list[Known], str]":
+    from mergelaw.config import read_study
+    from mergelaw.paths import StudyPaths
+    from mergelaw.planning.next_states import known_study
+
+    study = read_study(config)
+    label = method or study.method_labels[0]
+    problems = [
+        f"{name} {value}: the study has no such; one of {', '.join(names)}"
+        for name, value, names in (
+            ("--method", label, study.method_labels),
+            ("--domain", domain, [*study.domain_names, "macro"]),
+            *(("--size", size, study.size_names) for size in sizes or ()),
+        )
+        if value not in names
+    ]
+    if problems:
+        raise ConfigError(listing("next", problems))
+    known = known_study(study, StudyPaths.of(study), label, domain, sizes or study.ladder)
+    return known, label
