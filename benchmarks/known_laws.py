@@ -20,7 +20,8 @@ from mergelaw.costs.training_inputs import TrainingInputs, launch_files
 from mergelaw.costs.training_rows import training_row
 from mergelaw.laws.forms import joint, size_floor, size_tail
 from mergelaw.laws.published import DOMAINS, JOINT_FITS, JOINT_PARAMETERS, POOL, joint_fits, rows
-from mergelaw.planning.finding import KNOWN, MACRO, mean_tail
+from mergelaw.laws.schemas import MACRO
+from mergelaw.planning.finding import KNOWN, mean_tail
 from mergelaw.planning.law_file import (
     METRIC,
     Costs,

@@ -9,7 +9,8 @@ import polars as pl
 
 from mergelaw.config import Study
 from mergelaw.config.design import BalancedPart
-from mergelaw.design import Level, chunks, levels_of
+from mergelaw.design import Level, chunks, levels_of, merges_for
+from mergelaw.design.budget import FEWEST_K
 from mergelaw.paths import StudyPaths
 from mergelaw.provenance import provenance
 from mergelaw.tables import SUBSETS, SUBSETS_KEY, write_table
@@ -64,9 +65,11 @@ def balanced_parts(study: Study, size: str) -> list[dict[str, Any]]:
     Returns
     -------
     list of dict
-        `budget` and `used` (subsets), `missing` (listed k that the budget does not reach), and
-        `levels`: k, n_subsets, n_subsets_pool, families, is_exact (every expert and every pair
-        equally often), and the fewest and most subsets that an expert, and a pair, is in.
+        `budget` and `used` (subsets), `missing` (listed k that the budget does not reach),
+        `merges_for_a_law` (a budget with a third k, where this one has none), and `levels`: k,
+        n_subsets, n_subsets_pool, families, is_exact (every expert and every pair equally often),
+        the fewest and most subsets that an expert, and a pair, is in, and `cut_from` (subsets of
+        the whole family, where the budget ended within it).
     """
     parts = [p for p in study.size(size).design or study.design if isinstance(p, BalancedPart)]
     return [_balanced(part, levels_of(study, part), len(study.experts)) for part in parts]
@@ -74,6 +77,7 @@ def balanced_parts(study: Study, size: str) -> list[dict[str, Any]]:
 
 def _balanced(part: BalancedPart, found: tuple[Level, ...], n_experts: int) -> dict[str, Any]:
     reached = {level.k for level in found}
+    short = part.k is None and len(found) < FEWEST_K
     return {
         "budget": part.merges,
         "used": sum(len(level.subsets) for level in found),
@@ -87,9 +91,11 @@ def _balanced(part: BalancedPart, found: tuple[Level, ...], n_experts: int) -> d
                 "is_exact": level.is_exact,
                 "subsets_of_expert": list(level.experts),
                 "subsets_of_pair": list(level.pairs),
+                "cut_from": level.cut_from,
             }
             for level in found
         ],
+        "merges_for_a_law": merges_for(n_experts, FEWEST_K) if short else None,
     }
 
 
@@ -104,13 +110,25 @@ def balance_lines(part: dict[str, Any]) -> list[str]:
         pairs = "" if level["k"] == 1 else f", a pair in {_range(level['subsets_of_pair'])}"
         lines.append(
             f"  k = {level['k']}: {level['n_subsets']} of {level['n_subsets_pool']}, "
-            f"{'exact' if level['is_exact'] else 'nearly balanced'}: an expert in "
+            f"{_balance(level)}: an expert in "
             f"{_range(level['subsets_of_expert'])}{pairs} ({', '.join(level['families'])})"
         )
     if part["missing"]:
         ks = ", ".join(map(str, part["missing"]))
         lines.append(f"  k = {ks}: none, the budget is used up before; raise `merges`")
+    if part["merges_for_a_law"] is not None:
+        lines.append(
+            f"  {len(part['levels'])} k only: no law can be fitted, which needs {FEWEST_K}; "
+            f"`merges: {part['merges_for_a_law']}` has a whole third one"
+        )
     return lines
+
+
+def _balance(level: dict[str, Any]) -> str:
+    if level["is_exact"]:
+        return "exact"
+    whole = level["cut_from"]
+    return f"cut short of the {whole} that are balanced" if whole else "nearly balanced"
 
 
 def _range(ends: list[int]) -> str:

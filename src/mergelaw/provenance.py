@@ -12,7 +12,8 @@ from pydantic import BaseModel
 from mergelaw import __version__
 from mergelaw.cells import cell
 from mergelaw.config import Study
-from mergelaw.design import chunks
+from mergelaw.config.design import DesignPart
+from mergelaw.design import chunks, sampling
 from mergelaw.parts import part_of
 from mergelaw.variants import (
     Series,
@@ -274,6 +275,25 @@ def _laws(study: Study) -> dict[str, Any]:
     }
 
 
+def _curves(study: Study) -> dict[str, Any]:
+    return {**_laws(study), **_sampling(study)}
+
+
+def _sampling(study: Study) -> dict[str, Any]:
+    """Tell where means have no error of a random sample, though the subsets may be the same."""
+    found = {}
+    for size in study.size_names:
+        parts = study.size(size).design or study.design
+        listed = [k for k in range(1, len(study.experts) + 1) if any(_has(p, k) for p in parts)]
+        kinds = {k: sampling(study, size, k) for k in listed}
+        found[size] = {k: kind for k, kind in kinds.items() if kind != "random"}
+    return {"sampling": found} if any(found.values()) else {}
+
+
+def _has(part: DesignPart, k: int) -> bool:
+    return part.k is None or k in part.k
+
+
 def _analysis(study: Study, analysis: str) -> dict[str, Any]:
     blocks = {domain.name: domain.block for domain in study.domains}
     section = VARIED.get(analysis)
@@ -300,7 +320,7 @@ def _part(study: Study, part: str) -> dict[str, Any]:
 
 
 def _part_curves(study: Study, part: str) -> dict[str, Any]:
-    return {**_part(study, part), **_laws(part_of(study, part))}
+    return {**_part(study, part), **_curves(part_of(study, part))}
 
 
 def _law_file(study: Study) -> dict[str, Any]:
@@ -345,7 +365,7 @@ SLICES: dict[str, Callable[..., dict[str, Any]]] = {
     "task_vectors": _task_vectors,
     "losses": _losses,
     "part": _part,
-    "curves": _laws,
+    "curves": _curves,
     "part_curves": _part_curves,
     "fits": _laws,
     "analysis": _analysis,

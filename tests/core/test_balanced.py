@@ -179,7 +179,11 @@ def test_a_design_in_words():
     assert first == "balanced: 34 of at most 40 merges a method; 6 buy no further whole design"
     assert "k = 3: 12 of 84, exact: an expert in 4, a pair in 1 (affine space" in rest[1]
     [cut] = balanced_parts(study_with(part(15, k=[1, 3, 6])), "small")
-    assert "nearly balanced: an expert in 2, a pair in 0 to 1" in balance_lines(cut)[2]
+    short = "6 of 84, cut short of the 12 that are balanced: an expert in 2, a pair in 0 to 1"
+    assert short in balance_lines(cut)[2]
+    [ends] = balanced_parts(study_with(part(11)), "small")
+    assert [level["k"] for level in ends["levels"]] == [1, 9], "no spread is seen of one subset"
+    assert balance_lines(ends)[-1].endswith("which needs 3; `merges: 22` has a whole third one")
     assert balance_lines(cut)[-1].endswith(
         "k = 6: none, the budget is used up before; raise `merges`"
     )

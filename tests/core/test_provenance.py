@@ -329,3 +329,13 @@ def test_an_edit_of_the_baseline_or_of_snapshots_leaves_other_trainings_alone():
     }
     kept = changes(("training.expert.snapshots", [0.5]))
     assert kept == {"expert", "snapshot_losses", "training_logs"}
+
+
+def test_how_subsets_were_chosen_decides_the_errors_of_their_means():
+    """A part that only repeats subsets adds no merge, and leaves the mean of k without an error."""
+    whole = {"kind": "exhaustive", "k": [1]}
+    parts = [{"kind": "uniform", "k": [2], "subsets_per_k": 2}, whole]
+    repeated = [*parts, {"kind": "uniform", "k": [2], "subsets_per_k": 1}]
+    one, two = (study_of(("design", value)) for value in (parts, repeated))
+    assert fingerprint(one, "sweep", "losses") == fingerprint(two, "sweep", "losses")
+    assert fingerprint(one, "laws", "curves") != fingerprint(two, "laws", "curves")

@@ -11,7 +11,7 @@ from mergelaw.errors import DataError
 
 
 def items(path, folder):
-    source = source_of(path, folder)
+    source = source_of(path, folder / f"{path.stem}.jsonl")
     return [
         to_messages(record, source.fields, place) for place, record in read_files(source, folder)
     ]
@@ -59,9 +59,9 @@ def test_plain_text_is_cut_at_empty_lines_else_at_lines(tmp_path):
 def test_what_was_written_is_written_again_only_if_it_changed(tmp_path):
     path = tmp_path / "a.txt"
     path.write_text("one\n\ntwo\n")
-    source_of(path, tmp_path / "t")
+    source_of(path, tmp_path / "t" / "a.jsonl")
     before = (tmp_path / "t" / "a.jsonl").stat().st_mtime_ns
-    source_of(path, tmp_path / "t")
+    source_of(path, tmp_path / "t" / "a.jsonl")
     assert (tmp_path / "t" / "a.jsonl").stat().st_mtime_ns == before
     path.write_text("one\n\nthree\n")
     assert [plain for _, plain in items(path, tmp_path / "t")] == ["one", "three"]
@@ -85,5 +85,20 @@ def test_files_that_cannot_be_used(tmp_path, name, text, words):
     if name:
         path.write_text(text)
     with pytest.raises(DataError, match=r".*") as caught:
-        source_of(path, tmp_path / "t")
+        source_of(path, tmp_path / "t" / "a.jsonl")
     assert words in str(caught.value)
+
+
+def test_a_cell_may_be_as_long_as_a_document(tmp_path):
+    path = tmp_path / "long.csv"
+    path.write_text(f"prompt,response\nq,{'x' * 200_000}\n")
+    [(messages, _)] = items(path, tmp_path / "t")
+    assert len(messages[1]["content"]) == 200_000
+
+
+def test_a_table_that_csv_cannot_read_is_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("mergelaw.data.own_text.LONGEST_CELL", 10)
+    path = tmp_path / "long.csv"
+    path.write_text(f"prompt,response\nq,{'x' * 20}\n")
+    with pytest.raises(DataError, match="cannot be read as a table"):
+        source_of(path, tmp_path / "t.jsonl")

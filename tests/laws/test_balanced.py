@@ -167,8 +167,22 @@ def test_between_carries_errors_and_scatter():
     moved = between(at, true[at - 1] + [0, 0.01, 0, 0], np.zeros(4), KS, 11)
     np.testing.assert_allclose(carried.half, 2.201 * np.abs(moved.loss - true), rtol=1e-3)
     assert np.all(moved.half > 0)
+    rules = between(at, true[at - 1] + [0, 0.01, 0, 0], np.full(4, 1e-9), KS, 11)
+    np.testing.assert_allclose(rules.half, moved.half, rtol=1e-6)
     unknown = between(at, true[at - 1], [0, np.nan, 0, 0], KS, 11)
     assert unknown.half is None
+
+
+def test_scatter_about_the_curve_is_covered_at_the_stated_rate():
+    """Four k leave one degree of freedom to tell the scatter by."""
+    draw, at = np.random.default_rng(0), np.array([1, 3, 6, 9])
+    held = []
+    for _ in range(500):
+        missed = 0.005 * draw.normal(size=M)
+        found = between(at, (2 + 1 / KS + missed)[at - 1], np.zeros(4), KS, 11)
+        others = ~np.isin(KS, at)
+        held.append((np.abs(found.loss - 2 - 1 / KS - missed) <= found.half)[others])
+    assert 0.93 < np.mean(held) < 0.97
 
 
 def test_the_comparison_of_an_exhaustive_study(nine, table_of):

@@ -241,6 +241,127 @@ def test_a_folder_of_someone_elses_is_left_alone(pool, tmp_path, call):
     words = options(pool, tmp_path / "a", ("algebra", "code"), data=("code",))
     status, _, err = call(*words)
     assert status == 1
-    assert "no merge of mergelaw's; move it" in err
+    assert "no merge of this advice's; move it" in err
     assert (tmp_path / "a" / "merged" / "mine").read_text() == "precious"
     assert not (tmp_path / "a" / "results").exists()
+
+
+def test_domains_of_files_with_one_name_have_a_text_each(pool, tmp_path, call):
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "data.txt").write_text(f"Text of {name}.\n\nMore of {name}.\n")
+    data = [f"{name}={tmp_path / name / 'data.txt'}" for name in ("a", "b")]
+    assert call(*options(pool, tmp_path / "out", data=data), "--dry-run")[0] == 0
+    sources = yaml.safe_load((tmp_path / "out" / "study.yaml").read_text())["domains"]
+    for name, domain in zip(("a", "b"), sources, strict=True):
+        assert f"Text of {name}." in Path(domain["source"]["files"][0]).read_text()
+
+
+def test_copies_of_models_are_refused(pool, tmp_path, call):
+    for name in ("algebra", "base"):
+        shutil.copytree(pool / name, tmp_path / name)
+    experts = (*EXPERTS, f"twin={tmp_path / 'algebra'}", f"none={tmp_path / 'base'}")
+    status, _, err = call(*options(pool, tmp_path / "a", experts))
+    assert status == 1
+    assert "--expert twin: is a copy of expert 'algebra': it would count twice" in err
+    assert "--expert none: is a copy of the base" in err
+
+
+def test_a_way_out_that_advice_has_not_is_not_told(trained, pool, tmp_path, call):
+    _, paths = trained
+    other = paths.trained("large", "code")
+    _, _, err = call(*options(pool, tmp_path / "a", ("algebra", f"other={other}")))
+    assert "lineage" not in err
+
+
+def test_specialists_that_a_kill_left_out_are_made(advised, pool, call, tmp_path):
+    out = tmp_path / "advice"
+    shutil.copytree(advised, out)
+    specialists = out / "results" / "advice" / "laws" / "specialists.parquet"
+    specialists.unlink()
+    assert call(*options(pool, out))[0] == 0
+    assert specialists.is_file()
+
+
+def test_a_merge_that_fails_leaves_the_earlier_one(advised, pool, call, tmp_path, monkeypatch):
+    from mergelaw.errors import CheckpointError
+    from mergelaw.merging import checkpoint
+
+    def fails(*_):
+        raise CheckpointError("the disk is on fire")
+
+    out = tmp_path / "advice"
+    shutil.copytree(advised, out)
+    before = (out / "merged" / "mergelaw.json").read_bytes()
+    monkeypatch.setattr(checkpoint, "merge_checkpoints", fails)
+    assert call(*options(pool, out, target="code", k=2))[0] == 1
+    assert (out / "merged" / "mergelaw.json").read_bytes() == before
+
+
+def test_a_merge_that_is_not_of_advice_is_left_alone(advised, pool, call, tmp_path):
+    shutil.copytree(advised / "merged", tmp_path / "a" / "merged")
+    status, _, err = call(*options(pool, tmp_path / "a"))
+    assert status == 1
+    assert "no merge of this advice's; move it" in err
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "merged").symlink_to(advised / "merged")
+    assert "no merge of this advice's" in call(*options(pool, tmp_path / "b"))[2]
+
+
+def test_a_template_that_changed_is_written_again(pool, call, tmp_path):
+    template = tmp_path / "own.jinja"
+    text = "{% for m in messages %}{{ m['role'] + ': ' + m['content'] + '\\n' }}{% endfor %}"
+    template.write_text(text)
+    words = options(pool, tmp_path / "a", template=template)
+    assert call(*words)[0] == 0
+    template.write_text(text.replace(": ", "; "))
+    _, _, err = call(*words)
+    assert "tokenizer: made before" not in err
+    assert "items code: made before" in err
+
+
+def test_the_printed_command_is_one_for_a_shell(pool, tmp_path, call):
+    out = tmp_path / "my advice"
+    assert f"--directory '{out}'" in call(*options(pool, out), "--dry-run")[1]
+    assert f"--directory '{out}'" in (out / "study.yaml").read_text()
+
+
+def test_where_the_measurements_do_not_tell_nothing_is_merged(pool, call, tmp_path, monkeypatch):
+    from mergelaw.planning.ranking import Ranking
+
+    monkeypatch.setattr(Ranking, "tells", False)
+    status, out, _ = call(*options(pool, tmp_path / "a"))
+    assert status == 1
+    assert "merged: nothing; the measurements do not tell which subset" in out
+    assert json.loads((tmp_path / "a" / "advice.json").read_text())["merged"] is None
+    assert not (tmp_path / "a" / "merged").exists()
+
+
+def test_the_law_is_the_forecast_of_the_same_points(advised, pool, call, tmp_path):
+    from mergelaw.planning.forecast_record import forecast_facts
+    from mergelaw.planning.forecasting import fit_law
+
+    curves = pl.read_parquet(advised / "results" / "advice" / "laws" / "curves.parquet")
+    mine = curves.filter(pl.col("k") > 0, domain="macro")
+    law = fit_law(
+        dict(mine.select("k", "loss").iter_rows()),
+        3,
+        n_subsets=dict(mine.select("k", "n_subsets").iter_rows()),
+        text_error=mine["token_se"].max(),
+        method="average",
+    )
+    told = json.loads((advised / "advice.json").read_text())["forecast"]
+    assert told["case"] == law.case
+    if law.case != "not_identified":
+        wanted = forecast_facts(law)["curve"]
+        assert [row["low"] for row in told["curve"]] == pytest.approx([r["low"] for r in wanted])
+
+
+def test_a_mixture_has_a_law_too(advised, pool, call, tmp_path):
+    out = tmp_path / "advice"
+    shutil.copytree(advised, out)
+    status, text, _ = call(*options(pool, out, mixture="algebra=0.7,code=0.3"))
+    assert status == 0
+    assert (
+        "the law of the mean over subsets, experts taken at random (algebra=0.7, code=0.3)" in text
+    )

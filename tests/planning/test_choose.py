@@ -327,3 +327,133 @@ def test_a_studys_table_is_read_through_its_config(trained, monkeypatch, call, t
     status, out, err = call("--config", "study.json")
     assert (status, err) == (0, "")
     assert "7 measured merges of 3 experts (small, average)" in out
+
+
+def itemised(path, n_items, subsets=None):
+    """Write a table whose domains have some items each."""
+    draw, rows = np.random.default_rng(2), []
+    levels = {domain: 1 + 0.2 * draw.normal(size=n) for domain, n in n_items.items()}
+    for subset in subsets or measured():
+        for domain, n in n_items.items():
+            nll = 10 * truth(subset, domain) * levels[domain] / levels[domain].mean()
+            rows.append(
+                {
+                    "subset": "+".join(subset),
+                    "domain": domain,
+                    "loss": float(nll.sum() / (10 * n)),
+                    "item_nll_sum": nll.tolist(),
+                    "item_n_tokens": [10] * n,
+                }
+            )
+    pl.DataFrame(rows).write_parquet(path)
+
+
+def test_one_item_tells_nothing_of_other_text(tmp_path, call):
+    path = tmp_path / "losses.parquet"
+    itemised(path, {"code": 30, "math": 1})
+    status, out, _ = call(path, "--target", "math")
+    assert status == 0
+    assert "on the text that was measured (1 item)" in out
+    assert "note: one item of math: nothing is known of other text of that kind" in out
+    assert "as measured" in out
+    assert "no losses on items" not in out
+    ranking = choose(read_losses(path), weights_of(("code", "math")))
+    assert ranking.text == "other"
+    assert all(row.stderr > 0 for row in ranking.rows)  # of code's thirty items
+
+
+def test_few_items_make_wide_intervals_and_a_note(tmp_path, call):
+    path = tmp_path / "losses.parquet"
+    itemised(path, {"code": 3, "math": 30})
+    ranking = choose(read_losses(path), np.array([1.0, 0.0]))
+    row = next(row for row in ranking.rows if row.measured is not None)
+    assert (row.high - row.low) / (2 * row.stderr) == pytest.approx(4.303, abs=0.001)  # t, 2
+    assert "items of the text: 3 of code; from fewer than 10" in call(path, "--target", "code")[1]
+    assert "fewer than 10" not in call(path, "--target", "math")[1]
+
+
+def test_no_interval_goes_below_zero():
+    draws, nan = np.array([[1.0, 2.0]]), np.full(2, np.nan)
+    wide = Predicted(["a", "b"], np.ones(2, int), draws[0], np.full(2, 9.0), nan, draws, 9)
+    assert [row.low for row in rank(wide, "macro", "this", 0.01, 2).rows] == [0, 0]
+
+
+def test_draws_by_which_a_random_subset_is_better_are_told(written):
+    from mergelaw.planning.choose_words import ranking_text
+
+    draws, nan = np.array([[1.0, 0.0], [1.0, 0.5]]), np.full(2, np.nan)
+    predicted = Predicted(
+        ["a", "b"], np.ones(2, int), np.array([1.0, 1.1]), np.ones(2), nan, draws, 9
+    )
+    ranking = rank(predicted, "macro", "other", 0.01, 2)
+    assert not ranking.tells
+    assert "do not tell which to take" in ranking_text(ranking, read_losses(written), 2)
+
+
+def test_equal_losses_are_not_told_apart(tmp_path, call):
+    path = tmp_path / "equal.csv"
+    rows = [{"subset": "+".join(s), "loss": 2.0} for s in every_subset()]
+    pl.DataFrame(rows).write_csv(path)
+    _, out, _ = call(path)
+    assert "31 subsets cannot be told from the first" in out
+    assert "is told from every other" not in out
+
+
+def test_blocks_of_subsets_are_predicted_as_all_at_once(written, monkeypatch):
+    losses = read_losses(written)
+    whole = choose(losses, np.array([0.3, 0.7]))
+    monkeypatch.setattr("mergelaw.planning.choose.BLOCK", 7)
+    parts = choose(losses, np.array([0.3, 0.7]))
+    for row, other in zip(whole.rows, parts.rows, strict=True):
+        assert (row.subset, row.loss_predicted) == (
+            other.subset,
+            pytest.approx(other.loss_predicted),
+        )
+        assert row.stderr == pytest.approx(other.stderr, rel=1e-3)
+        assert row.p_best == pytest.approx(other.p_best, abs=0.05)
+
+
+def test_few_draws_are_told(written, monkeypatch, call):
+    assert "draws" not in call(written)[1]
+    monkeypatch.setattr("mergelaw.planning.choose.N_DRAWS", (200, 300))
+    assert (
+        "P and regret are from 300 draws: probabilities go in steps of 0.0033" in call(written)[1]
+    )
+
+
+def test_faults_of_table_and_options_are_told_together(tmp_path, call):
+    path = tmp_path / "two.parquet"
+    pl.concat([table(measured(), size=size) for size in ("w2", "w3")]).write_parquet(path)
+    words = ("--k", 9, "--target", "law", "--size", "w1", "--within", -1, "--top", 0)
+    status, _, err = call(path, *words, "--out", "x.txt")
+    assert status == 1
+    for part in (
+        "--size w1: the table has w2, w3",
+        "--k 9: must be from 1 to 5",
+        "--target law: must be macro or a domain: code, math",
+        "--within -1: must be 0 or a positive number",
+        "--top 0: must be at least 1",
+        "--out x.txt: must end in",
+    ):
+        assert part in err
+    bad = tmp_path / "bad.csv"
+    bad.write_text("subset,domain,loss\na,math,inf\nb,math,1\n")
+    _, _, err = call(bad, "--mixture", "math=0.5,b=x", "--target", "law")
+    assert "loss = inf: must be a finite number above 0" in err
+    assert "--mixture b=x: must be DOMAIN=WEIGHT" in err
+    assert "--target law: must be macro or a domain: math" in err
+
+
+def test_what_is_missing_is_told_as_it_is(tmp_path, call, monkeypatch):
+    from tests.helpers import study_dict
+
+    assert "nope.parquet: is missing" in call(tmp_path / "nope.parquet")[2]
+    path = tmp_path / "bad.csv"
+    path.write_text("subset,los\na,1\n")
+    _, _, err = call(path)
+    assert "bad.csv: there is no column 'loss'; the table has 'subset', 'los'" in err
+    assert "'place'" not in err
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "study.json").write_text(json.dumps(study_dict()))
+    _, _, err = call("--config", "study.json")
+    assert "is missing; make it first: snakemake --cores all --configfile study.json" in err

@@ -198,7 +198,7 @@ def test_gains_err_less_than_losses_do_together():
     assert law.gain_stderr[7] < np.hypot(law.stderr(8), law.stderr(9))
 
 
-def test_a_law_file_has_the_same_intervals():
+def test_a_law_file_has_no_narrower_intervals_at_any_probability():
     from scipy.stats import t
 
     law = fit_law(PAPER, 9, errors=dict.fromkeys(PAPER, 0.005), method="average")
@@ -206,8 +206,10 @@ def test_a_law_file_has_the_same_intervals():
     assert isinstance(file, LawFile)
     curve = file.laws[0].curves[0]
     assert curve.loss[8] == float(law.loss(9))
+    assert curve.stderr == tuple(law.stderr(k) for k in range(1, 10))
+    assert curve.freedom <= law.doubt.loss.degrees.min()
     reach = t.ppf(0.975, curve.freedom) * curve.stderr[8]
-    assert curve.loss[8] + reach == pytest.approx(law.interval(9).high)
+    assert 1 <= (curve.loss[8] + reach) / law.interval(9).high < 1.01
     assert curve.gain_stderr == law.gain_stderr
     assert curve.measured[:4] == (2.267, 1.899, None, 1.710)
 
@@ -231,6 +233,33 @@ def test_k_for_a_return_has_a_range_around_the_laws_own():
 def test_no_loss_beyond_the_pool(k):
     with pytest.raises(FitError, match="pool of 9"):
         fit_law(PAPER, 9).loss(k)
+
+
+def test_errors_that_rounding_leaves_are_none():
+    law = fit_law(PAPER, 9, n_subsets=counted(PAPER), misfit=0)
+    curve = law.law_file("x").laws[0].curves[0]
+    assert (set(curve.stderr), set(curve.gain_stderr)) == ({0.0}, {0.0})
+
+
+def test_a_law_file_keeps_the_note_on_draws_without_a_floor():
+    law = fit_law({1: 2.0, 2: 1.9, 4: 1.72}, 9, errors=dict.fromkeys((1, 2, 4), 0.02))
+    notes = law.law_file("x").laws[0].curves[0].notes
+    assert any("have no floor" in note for note in notes)
+    with pytest.raises(FitError, match="must have no '/'"):
+        law.law_file("x", domain="a/b")
+
+
+@pytest.mark.parametrize(
+    ("points", "pool"),
+    [({1: "a", 2: 1.9}, 9), ([1, 2], 9), ("ab", 9), (None, 9), (PAPER, "9"), (7, 9)],
+)
+def test_what_are_no_points_is_said_in_words(points, pool):
+    with pytest.raises(FitError, match="the points cannot be used"):
+        fit_law(points, pool)
+
+
+def test_a_gain_just_below_eps_is_told_with_the_digits_that_show_it():
+    assert "gain 0.00998 nats per token, below 0.01" in stop_at([0.1, 0.00998], (), 0.01).reason
 
 
 def test_stop_needs_a_small_gain_that_is_not_clear():

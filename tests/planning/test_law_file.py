@@ -68,6 +68,66 @@ def test_negative_losses_are_refused(stored):
         read_law_file(changed(stored, laws=laws))
 
 
+@pytest.mark.parametrize(
+    ("keys", "words"),
+    [
+        ({"stderr": [0.1, -0.1, 0.1, 0.1]}, r"curves\[0\]\.stderr\[1\] = -0\.1"),
+        ({"floor_stderr": -1}, "floor_stderr = -1: .*0"),
+        ({"gain_stderr": [-1, 0, 0]}, "gain_stderr"),
+        ({"freedom": 0}, "freedom = 0"),
+        ({"offset": -0.5}, r"average/code/small: offset = -0\.5: is below 0"),
+        ({"tail": -0.5}, r"tail = -0\.5: is below 0"),
+    ],
+)
+def test_numbers_of_a_curve_out_of_range_are_refused(stored, keys, words):
+    laws = json.loads(stored.read_text())["laws"]
+    laws[0]["curves"][0] |= keys
+    with pytest.raises(TableError, match=words):
+        read_law_file(changed(stored, laws=laws))
+
+
+def test_hours_below_zero_and_laws_without_curves_are_refused(stored):
+    raw = json.loads(stored.read_text())
+    raw["sizes"][0]["n_params_billions"] = 0
+    raw["sizes"][0]["costs"]["train_expert"] = -1
+    raw["laws"][0]["curves"] = []
+    with pytest.raises(TableError) as found:
+        read_law_file(changed(stored, **raw))
+    for key in ("n_params_billions = 0", "train_expert = -1", "laws[0].curves = []"):
+        assert key in str(found.value)
+
+
+def test_names_that_occur_twice_are_all_told(stored):
+    raw = json.loads(stored.read_text())
+    raw["laws"][0]["curves"] *= 2
+    twice = {name: raw[name] * 2 for name in ("laws", "sizes", "baselines")}
+    with pytest.raises(TableError) as found:
+        read_law_file(changed(stored, **twice))
+    for name in ("average/code", "'small'", "average/code/small", "code/small"):
+        assert f": {name} is given twice; keep one" in str(found.value)
+
+
+@pytest.mark.parametrize("method", ["a/b", ""])
+def test_a_law_that_could_not_be_named_is_neither_read_nor_written(stored, tmp_path, method):
+    laws = json.loads(stored.read_text())["laws"]
+    laws[0]["method"] = method
+    with pytest.raises(TableError, match=f"method '{method}'.*give it another name"):
+        read_law_file(changed(stored, laws=laws))
+    law = law_file().laws[0].model_copy(update={"method": method})
+    with pytest.raises(TableError, match=f"method '{method}'"):
+        write_laws(tmp_path / "new.json", law_file(laws=(law,)))
+    assert not (tmp_path / "new.json").exists()
+
+
+def test_a_file_without_its_format_is_told_with_what_else_lacks(stored):
+    raw = json.loads(stored.read_text())
+    del raw["format"], raw["sizes"]
+    stored.write_text(json.dumps(raw))
+    with pytest.raises(TableError, match=r"sizes: is missing \(The bases") as found:
+        read_law_file(stored)
+    assert "format: is missing; it is 'mergelaw laws 1'" in str(found.value)
+
+
 def test_a_study_is_found_by_its_folder(stored):
     folder = stored.parent / "results"
     (folder / "planning").mkdir(parents=True)

@@ -13,6 +13,7 @@ import pytest
 from mergelaw import fit_law
 from mergelaw.cli import _status
 from mergelaw.design import Subset, two_design
+from mergelaw.errors import TableError
 from mergelaw.laws.schemas import CURVES
 from mergelaw.paths import StudyPaths
 from mergelaw.planning.law_file import Costs
@@ -161,6 +162,45 @@ def test_pointless_where_all_is_measured():
     answer = what_next([known_of(every)], "pool-loss", "average", 3, 0.01)
     assert answer.pointless
     assert answer.suggestions == ()
+    assert "every subset is measured" in next_text(answer)
+
+
+def test_what_is_measured_exactly_is_known_and_nothing_is_suggested_for_it():
+    answer = what_next([known_of({1: 9, 2: 12, 4: 126})], "loss:4", "average", 3, 0.01)
+    assert answer.now[""][1] == 0
+    assert answer.pointless
+    assert answer.suggestions == ()
+    assert "L(M), the loss of the whole pool: " in next_text(
+        what_next([known_of({1: 9, 2: 12, 4: 12, 9: 1})], "pool-loss", "average", 3, 0.01)
+    )
+
+
+@pytest.mark.parametrize(
+    ("errors", "counts", "sds"),
+    [
+        ({1: 0.0, 3: 0.003, 6: 0.0015}, {1: 9, 3: 12, 6: 12}, {3: 0.08, 6: 0.04}),
+        ({1: 0.001, 3: 0.001, 6: 0.001}, None, {3: 0.03}),
+        ({1: 0.01, 3: 0.01, 6: 0.01}, None, {}),
+    ],
+)
+def test_measuring_more_is_never_told_to_make_things_worse(errors, counts, sds):
+    points = {k: 1.5 + 0.8 / (k + 0.3) for k in errors}
+    known = known_points(fit_law(points, POOL, errors=errors, n_subsets=counts), sds)
+    for quantity in ("floor", "loss:3", "k90"):
+        target = target_of(quantity, known.state.curve, POOL)
+        found = candidates(known.state, target, BatchSize(POOL, 12), 1.0)
+        assert min(item.shrinks for item in found) > -1e-6
+        answer = what_next([known], quantity, "average", 9, 0.01)
+        assert all(item.batch.shrinks >= 0.05 for item in answer.suggestions)
+    assert next(c for c in candidates(known.state, target, BatchSize(POOL, 12), 1.0) if c.k == 3)
+
+
+def test_subsets_that_nothing_counts_are_told_from_error_and_spread():
+    points = {k: 1.5 + 0.8 / (k + 0.3) for k in (1, 2, 4)}
+    errors = {k: sampling_error(SPREAD[k], 6, comb(POOL, k)) for k in points}
+    known = known_points(fit_law(points, POOL, errors=errors), {1: 0.15})
+    assert dict(known.state.n_subsets) == {1: 6, 2: 6, 4: 6}
+    assert "not counted" in known.notes[0]
 
 
 def test_points_without_a_law_are_planned_for_and_have_no_value():
@@ -252,7 +292,7 @@ def test_spreads_stand_for_errors(call):
             "must be one of pool-loss",
         ),
         ([*POINTS, "--sd", "9=0.1"], "--sd: k = 9"),
-        ([*POINTS, "--cost-per-merge", 0], "--cost-per-merge 0: must be positive"),
+        ([*POINTS, "--cost-per-merge", 0], "--cost-per-merge 0: must be a finite number above 0"),
         (["--pool", 9], "give --points"),
         (["--config", "none.yaml"], "none.yaml"),
     ],
@@ -262,3 +302,19 @@ def test_mistakes_end_in_words(call, words, told):
     assert status == 1
     assert told in error
     assert "Traceback" not in error
+
+
+def test_all_mistakes_are_told_at_once(call):
+    wrong = ["--errors", "1=-1", "--sd", "2=-1", "--quantity", "loss:x", "--cost-per-merge", -1]
+    status, _, error = call(*POINTS, *wrong, "--eps", 0, "--out", "/nowhere/x.json")
+    assert status == 1
+    for told in ("--eps 0", "--cost-per-merge -1", "--quantity 'loss:x'", "--sd: k = 2", "has -1",
+                 "--out /nowhere/x.json: the folder /nowhere is not there"):  # fmt: skip
+        assert told in error
+
+
+def test_a_study_without_results_says_how_to_make_them(measured):
+    study, paths = measured
+    paths.losses.unlink()
+    with pytest.raises(TableError, match="run it first"):
+        known_study(study, paths, "average", "macro", study.size_names)

@@ -130,14 +130,15 @@ def test_what_cannot_be_told_is_not_told(open_page):
     assert "floor of 0.4000" in opened.text("experts-why")
 
 
-def test_a_floor_surer_than_the_pools_end_has_no_error(open_page):
-    shown = (
-        "floor => Answers.floorStderrOf({floor_stderr: floor, stderr: [0.1, 0.2], loss: [2, 1]})"
-    )
+def test_names_in_csv_are_no_formulas(open_page):
     opened = open_page("two")
-    assert opened.page.evaluate(shown, 0.19) is None
-    assert opened.page.evaluate(shown, None) is None
-    assert opened.page.evaluate(shown, 0.2) == 0.2
+    rows = [{"name": name, "x": -0.5} for name in ("=1+1", "-a", "@a", "plain", "a\rb")]
+    csv = opened.page.evaluate(
+        "rows => Tables.csv([{ key: 'name' }, { key: 'x' }], rows)",
+        rows,
+    )
+    lines = ["name,x", "'=1+1,-0.5", "'-a,-0.5", "'@a,-0.5", "plain,-0.5", '"a\rb",-0.5', ""]
+    assert csv.split("\n") == lines
 
 
 def test_a_pool_of_one_has_nothing_to_plan(open_page):

@@ -59,9 +59,9 @@ def test_a_mean_of_laws_has_their_tail_for_many_experts():
 
 def plan_file():
     other = JOINT.model_copy(update={"tail_scale": 3.0, "offset": 0.1, "floor_limit": 1.4})
-    laws = [Law(method="average", domain="macro", curves=())]
+    laws = [Law(method="average", domain="macro", curves=(curve(),))]
     laws += [
-        Law(method="average", domain=name, curves=(), joint=law)
+        Law(method="average", domain=name, curves=(curve(),), joint=law)
         for name, law in (("code", JOINT), ("physics", other))
     ]
     return law_file(curve(), laws=tuple(laws))
@@ -203,7 +203,7 @@ def test_a_fit_can_be_planned_with():
 @pytest.mark.parametrize(
     ("asked", "words"),
     [
-        ({"target": -0.5}, "--target -0.5: must be a number above 0; losses are cross-entropies"),
+        ({"target": -0.5}, "--target -0.5: must be a finite number above 0; losses are cross"),
         ({"target": float("nan")}, "--target nan"),
         ({"budget": 0.0}, "with nothing to spend there is nothing to weigh"),
         ({"gap": 0.0}, "--gap 0"),
@@ -211,7 +211,7 @@ def test_a_fit_can_be_planned_with():
         ({"probability": 1.0}, "no law is certain"),
         ({"shares": [90]}, "such as 0.9 for 90%"),
         ({"k": 12}, "--k 12: the pool has 9 experts"),
-        ({"n_params": 0.0}, "--n-params 0: must be above 0, in billions of parameters"),
+        ({"n_params": 0.0}, "--n-params 0: must be a finite number above 0, in billions"),
     ],
 )
 def test_numbers_without_sense_are_refused(asked, words):
@@ -281,7 +281,7 @@ def test_a_size_that_some_laws_lack_is_told_of_the_others():
 def test_every_unknown_name_is_told():
     with pytest.raises(TableError) as found:
         plan("qwen2.5", method=["averge"], domain=["cod", "physics"])
-    assert [line.split(" has no law of ")[1] for line in str(found.value).splitlines()] == [
+    assert [line.split(" has no law of ")[1] for line in str(found.value).splitlines()[1:]] == [
         "method 'averge'; did you mean 'average'?",
         "domain 'cod'; did you mean 'code'?",
     ]
@@ -291,3 +291,20 @@ def test_every_shipped_law_can_be_planned_with():
     for method, domain in itertools.product(["average", "task_arithmetic", "ties"], DOMAINS):
         _, size = only(plan(f"qwen2.5/{method}/{domain}", size="7b", target=0.6))
         assert all(needed.chance is None for needed in size.needed)
+
+
+@pytest.mark.parametrize(
+    ("law", "asked", "words"),
+    [
+        (42, {}, "law = 42: must be a name, a path, a law file"),
+        ("qwen2.5", {"size": 7}, "size = 7: must be a name"),
+        ("qwen2.5", {"method": ["average", None]}, "method = None: must be a name"),
+        ("qwen2.5", {"target": "low"}, "--target 'low': must be a number"),
+        ("qwen2.5", {"probability": ["x"]}, "--probability 'x': must be a number"),
+        ("qwen2.5", {"k": 1.5}, "--k 1.5: must be a whole number"),
+    ],
+)
+def test_what_is_no_question_is_refused_in_words(law, asked, words):
+    with pytest.raises(ConfigError) as found:
+        plan(law, **asked)
+    assert words in str(found.value)

@@ -52,6 +52,24 @@ def test_a_target_that_the_pool_meets_by_too_small_a_chance():
     assert needed.chance == pytest.approx(norm.cdf(0.1), rel=1e-12)
 
 
+def test_a_target_that_the_floors_error_covers_is_unlikely_not_unreachable():
+    known = curve(stderr=(0.1,) * 4, floor_stderr=0.1)
+    needed = answers.needed(known, 1.9, 0.9)
+    assert (needed.status, needed.k) == ("unlikely", None)
+    assert needed.chance == pytest.approx(norm.cdf(-3.5), rel=1e-12)
+    assert "standard error 0.1), whose error covers it" in needed.reason
+    assert answers.needed(known, 1.79, 0.9).status == "unreachable"
+    assert answers.needed(curve(stderr=(0.1,) * 4), 1.9, 0.9).status == "unreachable"
+
+
+def test_experts_beyond_counting_are_no_number():
+    steep = curve(tail=1e308, loss=(4.0, 3.0, 2.5, 2.4))
+    assert answers.needed(steep, 2.3, None).k is None
+    near = answers.near_floor(steep, 1e-300)
+    assert (near.k, near.in_pool) == (None, False)
+    assert "it takes more than 1e+15" in near.reason
+
+
 def test_a_loss_that_is_known_exactly_is_met_or_not():
     assert answers.chance_at_most(2.5, 2.5, 0.0, 4.0) == 1
     assert answers.chance_at_most(2.4, 2.5, 0.0, None) == 0

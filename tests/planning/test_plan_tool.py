@@ -77,7 +77,7 @@ def test_what_cannot_be_planned_is_told_with_an_exit_status(call, words, told):
 @pytest.mark.parametrize(
     ("words", "told"),
     [
-        (("--target", "-1"), "--target -1: must be a number above 0"),
+        (("--target", "-1"), "--target -1: must be a finite number above 0"),
         (("--k", "10"), "the pool has 9 experts"),
         (("--budget", "0"), "nothing to weigh"),
         (("--probability", "1.5"), "must be above 0 and below 1"),
@@ -92,6 +92,26 @@ def test_mistakes_end_in_words(call, words, told):
     assert (status, out) == (1, "")
     assert told in errors
     assert "Traceback" not in errors
+
+
+def test_every_mistake_is_told_at_once(call):
+    numbers = ("--target", "-1", "--return", "2", "--k", "0", "--serve", "-3", "--n-params", "nan")
+    names = ("--size", "8b", "--prices", "nowhere.yaml", "--figure", "plan.pdf")
+    status, _, errors = call(*CODE, *numbers, *names)
+    assert status == 1
+    assert "plan: 8 problems" in errors
+    for told in (*numbers[::2], *names[1::2]):
+        assert told in errors
+    assert "--n-params nan: must be a finite number above 0" in errors
+    _, _, errors = call("--law", "qwen2.5", "--method", "tie", "--domain", "cod", "--size", "8b")
+    assert errors.count("qwen2.5 has no law of") == 3
+
+
+def test_columns_speak_of_chances_only_where_they_are_known(call):
+    chances = ("--target", "0.4", "--probability", "0.5", "--probability", "0.9")
+    assert "k for 0.4\n" in call(*CODE, "--size", "7b", *chances)[1]
+    ladder = call("--law", "ladder/ties/macro", "--size", "w80", "--target", "2.3")[1]
+    assert "k at p = 0.9" in ladder
 
 
 @pytest.mark.parametrize(

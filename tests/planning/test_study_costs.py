@@ -56,6 +56,11 @@ def test_hours_are_means_over_jobs_and_merges(study):
     assert costs.serve_per_billion_tokens == pytest.approx(flops / (0.4 * 66.9e12) / 3600)
 
 
+def test_jobs_that_the_laws_do_not_wait_for_do_not_count(study):
+    finish(*study, "base", {GPU: 50.0}, size="w16")
+    assert study_costs(*study, {"w16": 1.0}) == {}
+
+
 def test_jobs_of_another_config_do_not_count(study):
     config, paths = study
     finish(config, paths, "expert", {GPU: 2.0}, size="w16", expert="algebra")

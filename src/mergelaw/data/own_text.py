@@ -31,14 +31,21 @@ TABLES = {".csv": ",;\t", ".tsv": "\t"}
 RECORDS = (".json", ".jsonl", ".ndjson", ".parquet")
 
 
-def source_of(path: Path, folder: Path) -> FilesSource:
+LONGEST_CELL = 2**31 - 1
+"""Characters of a cell of a table; the csv module's own bound, 131,072, is below a long document.
+"""
+
+
+def source_of(path: Path, written: Path) -> FilesSource:
     """Return a file as the source of a domain.
 
     Parameters
     ----------
     path : Path
         JSON, JSONL or parquet is read where it lies; CSV, TSV and plain text (whose items are its
-        paragraphs) are written to `folder` as JSONL.
+        paragraphs) are written as JSONL.
+    written : Path
+        That JSONL file, of this domain alone.
 
     Raises
     ------
@@ -48,7 +55,7 @@ def source_of(path: Path, folder: Path) -> FilesSource:
     suffix = path.suffix.lower()
     if suffix not in RECORDS:
         rows = _table(path, TABLES[suffix]) if suffix in TABLES else _paragraphs(path)
-        path = _as_jsonl(rows, folder / f"{path.stem}.jsonl")
+        path = _as_jsonl(rows, written)
     names = _names(path)
     return FilesSource(kind="files", files=(str(path.absolute()),), fields=_fields(path, names))
 
@@ -102,13 +109,23 @@ def _table(path: Path, delimiters: str) -> list[Mapping[str, Any]]:
     text = _read(path)
     header = text.lstrip().splitlines()[0]
     delimiter = max(delimiters, key=header.count)
-    rows = list(csv.DictReader(io.StringIO(text.lstrip(), newline=""), delimiter=delimiter))
+    rows = _cells(path, text.lstrip(), delimiter)
     if not rows:
         raise DataError(f"{path}: has a header and no rows")
     ragged = [i for i, row in enumerate(rows, start=2) if None in row or None in row.values()]
     if ragged:
         raise DataError(f"{path}: row {ragged[0]} has not as many cells as the header has names")
     return list(rows)
+
+
+def _cells(path: Path, text: str, delimiter: str) -> list[Mapping[str, Any]]:
+    former = csv.field_size_limit(LONGEST_CELL)
+    try:
+        return list(csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter))
+    except csv.Error as error:
+        raise DataError(f"{path}: cannot be read as a table ({error})") from error
+    finally:
+        csv.field_size_limit(former)
 
 
 def _paragraphs(path: Path) -> list[Mapping[str, Any]]:

@@ -19,6 +19,9 @@ from mergelaw.design.budget import (
 from mergelaw.design.families import MOST_BLOCKS, smallest
 from mergelaw.design.subset import Subset, subset_of
 
+FEWEST_OF_A_CUT = 2
+"""Subsets of a family that is cut short, at least: of one the spread cannot be told."""
+
 RELABELLINGS = 200
 """Relabellings tried for one more design at a k that shares no subset with those before it."""
 
@@ -39,6 +42,8 @@ class Level(NamedTuple):
         Every pair of experts is in equally many of the subsets, and so is every expert.
     experts, pairs : tuple of int
         The fewest and the most subsets that an expert, a pair of experts is in.
+    cut_from : int or None
+        Subsets of the whole family, where the budget ended within it.
     """
 
     k: int
@@ -47,6 +52,7 @@ class Level(NamedTuple):
     is_exact: bool
     experts: tuple[int, int]
     pairs: tuple[int, int]
+    cut_from: int | None = None
 
 
 Unit = tuple[Family, tuple[Subset, ...]]
@@ -99,7 +105,8 @@ def _bought(
     for unit, is_first in _offered(pool, order, seed):
         subsets = unit[1]
         if len(subsets) > left:
-            if is_first and len(done) < min(FEWEST_K, len(order)) and left:
+            is_needed = is_first and len(done) < min(FEWEST_K, len(order))
+            if is_needed and left >= FEWEST_OF_A_CUT:
                 done.append((unit[0], subsets[:left]))
             break
         done.append(unit)
@@ -150,13 +157,15 @@ def _level(pool: tuple[str, ...], k: int, units: Sequence[Unit]) -> Level:
     number = {name: i for i, name in enumerate(pool)}
     blocks = [frozenset(number[name] for name in subset.experts) for subset in subsets]
     singles, pairs = together(len(pool), blocks)
+    is_exact, n_whole = is_two_design(len(pool), blocks), len(units[0][0].blocks)
     return Level(
         k,
         subsets,
         tuple(dict.fromkeys(offered.name for offered, _ in units)),
-        is_two_design(len(pool), blocks),
+        is_exact,
         (min(singles), max(singles)),
         (min(pairs), max(pairs)),
+        n_whole if not is_exact and len(subsets) < n_whole else None,
     )
 
 

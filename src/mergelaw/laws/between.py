@@ -38,7 +38,9 @@ def between(
     ``V (1/k - 1/M)``, and a third central moment that goes with ``(1/k - 1/M) (1/k - 2/M)``
     (Cochran 1977, Sampling Techniques, sections 2.6 and 2.15; for a loss of second order it is
     affine in 1/k). It is fitted by least squares. Its error has the errors of the points, carried
-    to `at`, and the scatter about the curve, as it is at a point and at `at`.
+    to `at`, and the scatter about the curve, as it is at a point and at `at`. The scatter has as
+    many degrees of freedom as there are points beyond three, one for four k: the interval's are
+    Satterthwaite's (1946, Biometrics Bulletin 2), and few where the scatter rules.
 
     Parameters
     ----------
@@ -62,10 +64,13 @@ def between(
     left = len(places) - N_TERMS
     if not left or not np.all(np.isfinite(known)):
         return Between(carried @ losses, None)
-    variance = carried**2 @ known**2
-    variance += (scatter @ scatter / left) * (1 + (carried**2).sum(axis=1))
-    reach = student.ppf((1 + LEVEL) / 2, freedom)
-    return Between(carried @ losses, reach * np.sqrt(variance))
+    sampled = carried**2 @ known**2
+    scattered = (scatter @ scatter / left) * (1 + (carried**2).sum(axis=1))
+    total = sampled + scattered
+    shares = np.stack([sampled, scattered]) / np.where(total > 0, total, 1)
+    uncertain = (shares**2).T @ (1 / np.array([freedom, left]))
+    reach = student.ppf((1 + LEVEL) / 2, 1 / np.where(total > 0, uncertain, 1))
+    return Between(carried @ losses, reach * np.sqrt(total))
 
 
 def of_points(points: pl.DataFrame, at: ArrayLike) -> Between:

@@ -14,6 +14,9 @@ Array = NDArray[Any]
 Values = float | Array
 """A number, or numbers of a shape that broadcasts with the other arguments."""
 
+LEVEL = 0.95
+"""Share of intervals that should hold the truth."""
+
 TOLERANCE = 1e-9
 """Slack of thresholds on k: `offset = 0`, M = 9 gives R(5) = 0.9 exactly, and must count as 0.9."""
 

@@ -16,6 +16,7 @@ import polars as pl
 from scipy.stats import t as student
 
 from mergelaw.config import Study
+from mergelaw.laws import forms
 from mergelaw.laws.forms import Array
 from mergelaw.laws.members import measured
 from mergelaw.laws.schemas import MACRO
@@ -27,8 +28,8 @@ Cell = tuple[str, str, str, int]
 Draws = Mapping[Cell, Array]
 """Other values that the loss of a point could have had, the same draws in all of them."""
 
-LEVEL = 0.95
-"""Share of intervals that should hold the truth."""
+LEVEL = forms.LEVEL
+"""Of intervals, everywhere."""
 
 
 class Pools(NamedTuple):

@@ -3,12 +3,19 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from mergelaw.planning.law_file import Curve, LawFile
+from mergelaw.planning.choose_words import interval_words, text_words
+from mergelaw.planning.fitted_law import FittedLaw
+from mergelaw.planning.forecast_record import curve_of, forecast_facts
+from mergelaw.planning.forecast_words import forecast_text
 from mergelaw.planning.ranking import RankedSubset, Ranking
-from mergelaw.planning.stopping import Stop, stop_at
 
 SHOWN = 5
 """Subsets that the words name."""
+
+UNTOLD = (
+    "merged: nothing; the measurements do not tell which subset to take: one taken at random is "
+    "expected to do better than the first; give more text (--data, --tokens) or a larger --budget"
+)
 
 
 @dataclass(frozen=True)
@@ -42,52 +49,45 @@ class Advice:
         The target's loss of the base and of the whole pool's merge, nats per token.
     best_single : RankedSubset
         The best expert alone.
-    curve : Curve or None
-        The law of the mean loss over subsets; None: there is none, `no_law` tells why.
-    stop : Stop or None
-        Where one more expert, taken at random, is not worth it.
-    merged : Merged
+    law : FittedLaw or None
+        Of the mean loss over subsets; None: there is none, `no_law` tells why.
+    eps : float
+        Nats per token: where one more expert, taken at random, is not worth it.
+    merged : Merged or None
+        None where the measurements do not tell which subset to merge.
     """
 
     ranking: Ranking
     base: float | None
     pool: float | None
     best_single: RankedSubset
-    curve: Curve | None
+    law: FittedLaw | None
     no_law: str
-    stop: Stop | None
-    merged: Merged
+    eps: float
+    merged: Merged | None
 
     def facts(self) -> dict[str, Any]:
         """Return everything as plain data, for JSON."""
+        law = None if self.law is None else forecast_facts(self.law, eps=self.eps)
         return {
             "target": self.ranking.target,
             "best": asdict(self.ranking.best),
-            "merged": asdict(self.merged),
+            "merged": None if self.merged is None else asdict(self.merged),
             "base_loss": self.base,
             "pool_loss": self.pool,
             "best_single": asdict(self.best_single),
-            "curve": None if self.curve is None else self.curve.model_dump(mode="json"),
+            "curve": self._curve(),
+            "forecast": law,
             "no_law": self.no_law or None,
-            "stop": None if self.stop is None else asdict(self.stop),
+            "stop": law and law.get("stop"),
             "ranking": self.ranking.facts(),
         }
 
-
-def curve_of_target(file: LawFile | None, method: str, target: str) -> tuple[Curve | None, str]:
-    """Return the law of a method and a target, or why there is none."""
-    if file is None:
-        return None, "merges of fewer than three k are measured: no law can be fitted to two"
-    for law in file.laws:
-        if (law.method, law.domain) == (method, target):
-            return law.curves[0], ""
-    return None, f"there is no law of the target {target}: laws are of single domains and macro"
-
-
-def stop_of(curve: Curve, eps: float) -> Stop:
-    """Return where one more expert is not worth it, by the curve's law."""
-    gains = [a - b for a, b in zip(curve.loss[:-1], curve.loss[1:], strict=True)]
-    return stop_at(gains, curve.gain_stderr, eps)
+    def _curve(self) -> dict[str, Any] | None:
+        """Return the law as law files have it; None where there is none."""
+        if self.law is None or self.law.case == "not_identified":
+            return None
+        return curve_of(self.law, "own").model_dump(mode="json")
 
 
 def advice_text(advice: Advice) -> str:
@@ -97,30 +97,17 @@ def advice_text(advice: Advice) -> str:
 
 
 def _law_lines(advice: Advice) -> list[str]:
-    curve, stop = advice.curve, advice.stop
-    if curve is None:
+    if advice.law is None:
         return [f"the law: {advice.no_law}"]
-    ends = f"{curve.loss[0]:.4f} at k = 1, {curve.loss[-1]:.4f} at k = {len(curve.loss)}"
-    lines = [f"the law of the mean over subsets ({advice.ranking.target}): {ends}"]
-    if curve.identified:
-        lines.append(
-            f"  floor {curve.floor:.4f} (an extrapolation), tail {curve.tail:.4f}, offset "
-            f"{curve.offset:.2f}"
-        )
-    else:
-        lines.append("  the law's parameters are not identified by these merges")
-    lines += [f"  note: {note}" for note in curve.notes]
-    if stop is not None:
-        where = f"stop at k = {stop.k}" if stop.in_pool else "no k below the pool is enough"
-        lines.append(f"  experts taken at random: {where} ({stop.reason})")
-    return lines
+    label = f"the law of the mean over subsets, experts taken at random ({advice.ranking.target})"
+    return forecast_text(advice.law, label, eps=advice.eps).splitlines()
 
 
 def _choice_lines(advice: Advice) -> list[str]:
     ranking, best = advice.ranking, advice.ranking.best
     lines = [
         f"the best subset for {ranking.target}: {best.subset} (k = {best.k}), expected loss "
-        f"{best.loss_predicted:.4f}, {best.low:.4f} to {best.high:.4f}",
+        f"{best.loss_predicted:.4f}, {interval_words(best)}, on {text_words(ranking)}",
         f"  the best of {len(ranking.rows):,} with P = {best.p_best:.2f}; {_told_apart(ranking)}",
         f"  expected {best.regret:.4f} above the best, whichever that is; one of these taken at "
         f"random, {ranking.random_regret:.4f}",
@@ -128,7 +115,7 @@ def _choice_lines(advice: Advice) -> list[str]:
     if best.k == 1:
         lines.append("  no merge is expected to be better than this expert alone")
     lines += [
-        f"  then {row.subset}: {row.loss_predicted:.4f}, {row.low:.4f} to {row.high:.4f}"
+        f"  then {row.subset}: {row.loss_predicted:.4f}, {interval_words(row)}"
         for row in ranking.rows[1:SHOWN]
     ]
     lines.append("  beside it: " + "; ".join(_beside(advice)))
@@ -154,6 +141,8 @@ def _beside(advice: Advice) -> list[str]:
 
 def _merged_lines(advice: Advice) -> list[str]:
     merged = advice.merged
+    if merged is None:
+        return [UNTOLD]
     lines = [f"merged: {merged.folder}, {merged.subset}"]
     lines.append(f"  scored from disk on the same text: {merged.loss:.4f}")
     better = [

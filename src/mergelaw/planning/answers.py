@@ -15,11 +15,17 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from mergelaw.laws.forms import TOLERANCE, k_near_floor
+from mergelaw.laws.forms import LEVEL, TOLERANCE, k_near_floor
 from mergelaw.planning.law_file import Curve
 
-LEVEL = 0.95
-"""Of the band around a curve."""
+COVERED = 2.0
+"""Standard errors below the law's floor within which a target may still be above the true one."""
+
+ALMOST = 0.0005
+"""How near to 0 or 1 a chance is told as below or above only."""
+
+COUNTED = 1e15
+"""Experts up to which a number is told; far above, floating point no longer counts."""
 
 Status = Literal["met", "unlikely", "beyond pool", "unreachable", "not identified"]
 
@@ -33,9 +39,10 @@ class Needed:
     target, probability
         The loss, in nats per token, and the least chance that is asked for; None: not asked.
     status
-        `met`: by k experts. `unlikely`: the pool's law reaches it, with less chance than asked.
-        `beyond pool`: by more experts than there are, k by the law alone. `unreachable`: under the
-        floor. `not identified`: below what the pool reaches, and the floor is not known.
+        `met`: by k experts. `unlikely`: the pool's law reaches it, or its floor may lie below it
+        (by less than two of the floor's standard errors), with less chance than asked. `beyond
+        pool`: by more experts than there are, k by the law alone. `unreachable`: under the floor.
+        `not identified`: below what the pool reaches, and the floor is not known.
     k
         Experts; None where no number is known.
     chance
@@ -60,6 +67,15 @@ def chance_at_most(target: float, loss: float, stderr: float, freedom: float | N
 
     reach = (target - loss) / stderr
     return float(ndtr(reach) if freedom is None else stdtr(freedom, reach))
+
+
+def chance_words(chance: float | None) -> str:
+    """Return a chance in words; one that is nearly certain is not called certain."""
+    if chance is None:
+        return "not known"
+    if not ALMOST < chance < 1 - ALMOST:
+        return f"below {2 * ALMOST:g}" if chance < ALMOST else f"above {1 - 2 * ALMOST:g}"
+    return f"{chance:.3g}"
 
 
 def half_width(stderr: float, freedom: float | None, level: float = LEVEL) -> float:
@@ -109,7 +125,7 @@ def _met(
     words = (
         f"{loss}; the law's errors are not known, so no probability can be told"
         if chance is None
-        else f"{loss}, and the target is met with probability {chance:.3g} ({kind})"
+        else f"{loss}, and the target is met with probability {chance_words(chance)} ({kind})"
     )
     return Needed(target, probability, "met", k, chance, words)
 
@@ -122,7 +138,7 @@ def _not_met(
     if reached <= target:
         words = (
             f"the pool's best, k = {best}, has {reached:.4f} by the law, but meets the target "
-            f"with probability {chance:.3g} only"
+            f"with probability {chance_words(chance)} only"
         )
         return Needed(target, probability, "unlikely", None, chance, words)
     pool = len(curve.loss)
@@ -131,18 +147,44 @@ def _not_met(
         words = f"{least}, and what more experts would reach is not identified"
         return Needed(target, probability, "not identified", None, chance, words)
     if target <= curve.floor:
-        error = curve.floor_stderr
-        known = "" if error is None else f" (standard error {error:.2g})"
-        words = f"it is not above the law's floor of {curve.floor:.4f}{known}; {least}"
-        return Needed(target, probability, "unreachable", None, chance, words)
-    k = max(k_near_floor(target - curve.floor, curve.tail, curve.offset), pool + 1)
-    words = f"by the law it needs {k:,} experts, more than there are; {least}"
+        return _not_above_floor(curve, target, probability, chance, least)
+    k = _experts(curve, target - curve.floor)
+    k = None if k is None else max(k, pool + 1)
+    words = f"by the law it needs {_counted(k)} experts, more than there are; {least}"
     return Needed(target, probability, "beyond pool", k, chance, words)
+
+
+def _not_above_floor(
+    curve: Curve, target: float, probability: float | None, chance: float | None, least: str
+) -> Needed:
+    """Return that a target is out of reach, or only unlikely: the floor is known with an error."""
+    error = curve.floor_stderr
+    known = "" if error is None else f" (standard error {error:.2g})"
+    words = f"it is not above the law's floor of {curve.floor:.4f}{known}"
+    if error is None or chance is None or target <= curve.floor - COVERED * error:
+        return Needed(target, probability, "unreachable", None, chance, f"{words}; {least}")
+    words += f", whose error covers it; {least}, and meets it with probability"
+    words += f" {chance_words(chance)}"
+    return Needed(target, probability, "unlikely", None, chance, words)
+
+
+def _experts(curve: Curve, gap: float) -> int | None:
+    """Return the smallest k within a gap of the floor; None where there are too many to count."""
+    if curve.tail / gap > COUNTED:
+        return None
+    return k_near_floor(gap, curve.tail, curve.offset)
+
+
+def _counted(k: int | None) -> str:
+    return f"more than {COUNTED:g}" if k is None else f"{k:,}"
 
 
 @dataclass(frozen=True)
 class Near:
-    """Experts for a loss within a gap of the floor: k by the law, None where not identified."""
+    """Experts for a loss within a gap of the floor.
+
+    k is by the law; None where it is not identified, or too large to be told.
+    """
 
     gap: float
     k: int | None
@@ -154,10 +196,11 @@ def near_floor(curve: Curve, gap: float) -> Near:
     """Return the smallest k within `gap` of the floor (the paper, appendix J.1)."""
     if not curve.identified:
         return Near(gap, None, False, "the floor is not identified")
-    pool, k = len(curve.loss), k_near_floor(gap, curve.tail, curve.offset)
-    if k > pool:
+    pool, k = len(curve.loss), _experts(curve, gap)
+    if k is None or k > pool:
         left = curve.loss[-1] - curve.floor
         words = f"more than the pool of {pool}, which stays {left:.4f} above the floor"
+        words += f"; it takes {_counted(k)}" if k is None else ""
         return Near(gap, k, False, words)
     return Near(gap, k, True, f"the law's loss there is {curve.loss[k - 1]:.4f}")
 

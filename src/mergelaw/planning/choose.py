@@ -1,6 +1,6 @@
 """Which experts to merge, from the losses of some subsets: every subset predicted and ranked."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -23,6 +23,19 @@ WITHIN = 0.01
 N_DRAWS = (200, 4000)
 """Fewest and most draws of the losses."""
 
+ENOUGH_DRAWS = 1000
+"""With fewer, a note tells how many there are."""
+
+BLOCK = 4096
+"""Subsets whose features are in memory together: of 64 experts they have 2,144 each."""
+
+FEW_ITEMS = 10
+"""Items that their resampling tells errors well from; with fewer, a note says that it does not."""
+
+MOST_STRETCH = 10.0
+"""Largest factor of a draw's deviations by Student's t: with few degrees of freedom their mean
+would not exist."""
+
 
 def choose(
     table: SubsetLosses,
@@ -37,8 +50,9 @@ def choose(
     The loss is quadratic in the shares of the experts (`mergelaw.laws.subset_model`) up to a
     misfit. A measured subset keeps its measured loss; where the table tells its error, it lies
     between that and the surface, by the variances of error and misfit. Where the table has losses
-    on items, what is predicted is the loss on other text of their kind: the items are resampled,
-    the same draw for all merges of a domain (`mergelaw.laws.uncertainty`).
+    on two items or more of a domain, what is predicted is the loss on other text of their kind: the
+    items are resampled, the same draw for all merges (`mergelaw.laws.uncertainty`), and deviations
+    are those of Student's t with as many degrees of freedom as items less one.
 
     Parameters
     ----------
@@ -64,9 +78,16 @@ def choose(
     model = fit_subsets(table.members, losses)
     candidates = _candidates(table, ks, model)
     predicted = _predicted(table, weights, model, candidates, seed)
-    text = "other" if table.items else "this"
-    notes = (*_notes(table, model), *_search_note(ks, table, candidates))
-    return rank(predicted, _words(table, weights), text, within, len(losses), notes)
+    n_items = {d: table.n_items(d) for d in _targeted(table, weights)}
+    text = "other" if max(n_items.values()) > 1 else "this"
+    notes = (
+        *_notes(table, model),
+        *_item_notes(n_items),
+        *_search_note(ks, table, candidates),
+        *_draw_note(len(predicted.draws)),
+    )
+    words = _words(table, weights)
+    return rank(predicted, words, text, within, len(losses), notes, n_items)
 
 
 def wanted_ks(n_experts: int, k: int | None, max_k: int | None) -> list[int]:
@@ -138,6 +159,10 @@ class _Parts(NamedTuple):
         joined: Array = (1 - self.share) * surface + self.share * measured[..., self.row]
         return joined
 
+    def block(self, at: slice) -> "_Parts":
+        """Return those of some candidates."""
+        return _Parts(*(values[at] for values in self))
+
 
 def _parts(table: SubsetLosses, weights: Array, model: SubsetModel, candidates: Array) -> _Parts:
     """Weigh measurement and surface by the variances of error and misfit.
@@ -157,6 +182,24 @@ def _parts(table: SubsetLosses, weights: Array, model: SubsetModel, candidates: 
     return _Parts(seen, row, np.where(seen, share, 0.0), np.sqrt(np.where(seen, left, all_misfit)))
 
 
+class _Text(NamedTuple):
+    """By how much the measured losses would differ on other items.
+
+    Attributes
+    ----------
+    moved : array, shape (draws, merges)
+        Items resampled; its spread is the standard error.
+    stretched : array, shape (draws, merges)
+        The same by Student's t, since few items tell their spread roughly.
+    freedom : float
+        Degrees of freedom of that error.
+    """
+
+    moved: Array
+    stretched: Array
+    freedom: float
+
+
 def _predicted(
     table: SubsetLosses, weights: Array, model: SubsetModel, candidates: Array, seed: int
 ) -> Predicted:
@@ -164,34 +207,64 @@ def _predicted(
     parts, measured = _parts(table, weights, model, candidates), table.losses @ weights
     count = int(np.clip(2**24 // len(candidates), *N_DRAWS))
     draw = generator(seed, "choose")
-    tail = np.sqrt(model.freedom / draw.chisquare(model.freedom, count))  # Student's t, jointly
-    moved = _moved(table, weights, count, seed)
-    of_text = parts.joined(model.surface(candidates, moved), moved).std(axis=0)
-    on_text = measured + moved
-    drawn = parts.joined(model.draws(candidates, on_text, draw, tail), on_text)
-    drawn += tail[:, None] * parts.spread * draw.standard_normal(drawn.shape)
-    own = np.hypot((1 - parts.share) * model.surface_error(candidates), parts.spread)
+    tail = _stretch(draw, model.freedom, count)
+    text = _text(table, weights, count, seed)
+    loss, own, of_text = (np.empty(len(candidates)) for _ in range(3))
+    drawn = np.empty((count, len(candidates)))
+    for start in range(0, len(candidates), BLOCK):
+        at = slice(start, start + BLOCK)
+        some, part = candidates[at], parts.block(at)
+        surface = generator(seed, "choose", "surface")  # the same surfaces for every block
+        on_text = measured + text.stretched
+        drawn[:, at] = part.joined(model.draws(some, on_text, surface, tail), on_text)
+        drawn[:, at] += tail[:, None] * part.spread * draw.standard_normal((count, len(some)))
+        loss[at] = part.joined(model.surface(some, measured[None])[0], measured)
+        own[at] = np.hypot((1 - part.share) * model.surface_error(some), part.spread)
+        of_text[at] = part.joined(model.surface(some, text.moved), text.moved).std(axis=0)
     return Predicted(
         table.names(candidates),
         candidates.sum(axis=1),
-        parts.joined(model.surface(candidates, measured[None])[0], measured),
+        loss,
         np.hypot(own, of_text),
         np.where(parts.seen, measured[parts.row], np.nan),
         drawn,
-        model.freedom,
+        _joint_freedom(own, of_text, model.freedom, text.freedom),
     )
 
 
-def _moved(table: SubsetLosses, weights: Array, count: int, seed: int) -> Array:
-    """Return by how much the measured losses would differ on other items, shape (draws, merges)."""
-    moved = np.zeros((count, len(table.members)))
+def _joint_freedom(own: Array, of_text: Array, own_freedom: float, text_freedom: float) -> Array:
+    """Return the degrees of freedom of a sum of two errors (Satterthwaite 1946)."""
+    squared = own**4 / own_freedom + of_text**4 / text_freedom
+    total = (own**2 + of_text**2) ** 2
+    joint: Array = np.where(squared > 0, total / np.where(squared > 0, squared, 1.0), own_freedom)
+    return joint
+
+
+def _stretch(draw: np.random.Generator, freedom: float, count: int) -> Array:
+    """Return factors that make normal deviations those of Student's t, jointly for a draw."""
+    return np.minimum(np.sqrt(freedom / draw.chisquare(freedom, count)), MOST_STRETCH)
+
+
+def _text(table: SubsetLosses, weights: Array, count: int, seed: int) -> _Text:
+    """Resample the items of every domain that has two or more."""
+    moved, stretched = np.zeros((2, count, len(table.members)))
+    freedom = 0
     for domain, weight in zip(table.domains, weights, strict=True):
-        if weight > 0 and domain in table.items:
+        n_items = table.n_items(domain)
+        if weight > 0 and n_items > 1:
             items = table.items[domain]
             draw = generator(seed, "items", domain)
             drawn = resampled(items.nll_sum, items.n_tokens, draw, count)
-            moved += weight * (drawn - items.nll_sum.sum(axis=1) / items.n_tokens.sum(axis=1))
-    return moved
+            drawn -= items.nll_sum.sum(axis=1) / items.n_tokens.sum(axis=1)
+            moved += weight * drawn
+            stretched += weight * drawn * _stretch(draw, n_items - 1, count)[:, None]
+            freedom += n_items - 1
+    return _Text(moved, stretched, freedom or np.inf)
+
+
+def _targeted(table: SubsetLosses, weights: Array) -> list[str]:
+    """Return the domains that are in the target."""
+    return [name for name, w in zip(table.domains, weights, strict=True) if w > 0]
 
 
 def _words(table: SubsetLosses, weights: Array) -> str:
@@ -217,8 +290,6 @@ def _notes(table: SubsetLosses, model: SubsetModel) -> Iterator[str]:
         yield f"{unseen} pairs of experts were never merged together but in the whole pool"
     if len(ks) == 1:
         yield f"merges of k = {ks[0]} alone are measured: other k are not ranked"
-    if not table.items:
-        yield "the table has no losses on items: how other text would differ is not in the errors"
 
 
 def _search_note(ks: Sequence[int], table: SubsetLosses, candidates: Array) -> Iterator[str]:
@@ -229,3 +300,28 @@ def _search_note(ks: Sequence[int], table: SubsetLosses, candidates: Array) -> I
             f"{len(candidates):,} of {there_are:,} subsets were looked at, by a greedy search with "
             "exchanges: a better one may have been passed by"
         )
+
+
+def _item_notes(n_items: Mapping[str, int]) -> Iterator[str]:
+    """Yield what the items of the target's domains do not carry."""
+    untold = [name for name, n in n_items.items() if n == 0]
+    single = [name for name, n in n_items.items() if n == 1]
+    few = [f"{n} of {name}" for name, n in n_items.items() if 1 < n < FEW_ITEMS]
+    if untold:
+        of = "" if len(untold) == len(n_items) else f" of {', '.join(untold)}"
+        yield (
+            f"the table has no losses on items{of}: how other text would differ is not in the "
+            "errors"
+        )
+    if single:
+        yield f"one item of {', '.join(single)}: nothing is known of other text of that kind"
+    if few:
+        yield (
+            f"items of the text: {', '.join(few)}; from fewer than {FEW_ITEMS} the errors are "
+            "themselves roughly known: score more text"
+        )
+
+
+def _draw_note(count: int) -> Iterator[str]:
+    if count < ENOUGH_DRAWS:
+        yield f"P and regret are from {count} draws: probabilities go in steps of {1 / count:.2g}"

@@ -95,9 +95,12 @@ def _three(ks: Array, losses: Array) -> Through:
     note = ""
     if found.case == "zero_offset":
         most = _spacing(ks) * ks[2] / ks[0]
+        missed = np.abs(losses - floor_tail(ks, found.floor, found.tail, 0.0))
         note = (
             f"the loss bends more than an offset of 0 allows (r = {found.ratio:.3g}, above "
-            f"{most:.3g}): the offset is 0, and two parameters are fitted to three points"
+            f"{most:.3g}): the offset is 0, and two parameters are fitted to three points, which "
+            f"they miss by up to {missed.max():.2g}, at k = {ks[missed.argmax()]:g}: unless the "
+            "points' errors are as large, the law does not fit them"
         )
     case: Case = found.case
     return _told(case, found.floor, found.tail, found.offset, 3, note)

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from math import comb
+from numbers import Integral
 from typing import NamedTuple
 
 from mergelaw.errors import FitError, listing
@@ -35,12 +36,16 @@ class Measured(NamedTuple):
 
 
 def measured_points(
-    points: Pairs, pool: int, errors: Pairs | None = None, n_subsets: Pairs | None = None
+    points: Pairs,
+    pool: int,
+    errors: Pairs | None = None,
+    n_subsets: Pairs | None = None,
+    others: Iterable[str] = (),
 ) -> tuple[Measured, ...]:
     """Return checked points by k.
 
     The error of a k is the one given; 0 where `n_subsets` is all C(pool, k) subsets; else not
-    known.
+    known. `others` are problems of what goes with the points, told with theirs.
 
     Raises
     ------
@@ -49,9 +54,10 @@ def measured_points(
         errors that are no numbers or out of range; errors and counts of a k without a loss; more
         subsets than there are.
     """
-    given = {"points": points, "errors": errors or (), "subsets": n_subsets or ()}
-    pairs = {name: _pairs(value) for name, value in given.items()}
-    problems = list(_problems(pairs, pool))
+    given = {"points": points, "errors": errors, "subsets": n_subsets}
+    problems: list[str] = []
+    pairs = {name: _pairs(name, value, problems) for name, value in given.items()}
+    problems += [*_problems(pairs, pool), *others]
     if problems:
         raise FitError(listing("the points cannot be used", problems))
     error, count = dict(pairs["errors"]), dict(pairs["subsets"])
@@ -82,14 +88,28 @@ def _freedom(point: Measured) -> float:
     return counted - 1.0 if point.error and counted > 1 else math.inf
 
 
-def _pairs(value: Pairs) -> list[tuple[float, float]]:
-    return list(value.items() if isinstance(value, Mapping) else value)
+def _pairs(name: str, value: Pairs | None, problems: list[str]) -> list[tuple[float, float]]:
+    """Return the pairs of numbers; what is none is added to the problems."""
+    items: object = value.items() if isinstance(value, Mapping) else value
+    if items is None:
+        return []
+    if isinstance(items, str) or not isinstance(items, Iterable):
+        problems.append(f"{name}: {items!r} is no mapping of k to a number, as {{1: 2.267}}")
+        return []
+    found = []
+    for item in items:
+        try:
+            k, number = map(float, item)
+            found.append((k, number))
+        except (TypeError, ValueError):
+            problems.append(f"{name}: {item!r} is no k with its number, as (1, 2.267)")
+    return found
 
 
 def _problems(pairs: Mapping[str, list[tuple[float, float]]], pool: int) -> Iterator[str]:
-    whole_pool = 1 <= pool <= MOST_POOL
+    whole_pool = _is_pool(pool)
     if not whole_pool:
-        yield f"pool = {pool}: must be a whole number of experts, 1 to {MOST_POOL}"
+        yield f"pool = {pool!r}: must be a whole number of experts, 1 to {MOST_POOL}"
     for name, given in pairs.items():
         ks = [k for k, _ in given]
         for k in sorted({k for k in ks if ks.count(k) > 1}):
@@ -98,10 +118,17 @@ def _problems(pairs: Mapping[str, list[tuple[float, float]]], pool: int) -> Iter
     for k, loss in pairs["points"]:
         yield from _k_problems(k, pool, whole_pool)
         if not 0 < loss <= MOST_LOSS:  # a NaN is neither
-            yield f"points: k = {k:g} has the loss {loss:g}: must be positive, in nats per token"
+            yield (
+                f"points: k = {k:g} has the loss {loss:g}: must be a finite number above 0, in "
+                f"nats per token, at most {MOST_LOSS:,.0f}"
+            )
     if len(set(measured)) < 2:
         yield "points: two k at least: one loss says nothing of how losses fall with k"
     yield from _beside(pairs, measured, pool if whole_pool else None)
+
+
+def _is_pool(value: object) -> bool:
+    return isinstance(value, Integral) and 1 <= int(value) <= MOST_POOL
 
 
 def _k_problems(k: float, pool: int, whole_pool: bool) -> Iterator[str]:
@@ -120,7 +147,7 @@ def _beside(
             yield f"{name}: k = {k:g} has no loss among the points"
     for k, error in pairs["errors"]:
         if not 0 <= error <= MOST_LOSS:
-            yield f"errors: k = {k:g} has {error:g}: a standard error is 0 or positive"
+            yield f"errors: k = {k:g} has {error:g}: a standard error is a finite number, 0 or more"
     for k, n in pairs["subsets"]:
         most = comb(pool, int(k)) if pool and 1 <= k <= pool and k == int(k) else None
         if not (math.isfinite(n) and n == int(n) and n >= 1):

@@ -1,20 +1,18 @@
 """Laws by name: what comes with the package, law files, and studies' results."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mergelaw.config.messages import likeliest
 from mergelaw.errors import TableError
 from mergelaw.laws import forms
+from mergelaw.laws.schemas import MACRO
 from mergelaw.planning.law_file import Curve, Joint, Law, LawFile, read_law_file
 
 KNOWN = Path(__file__).parent / "known"
 """Laws that come with the package."""
-
-MACRO = "macro"
-"""The mean over domains."""
 
 
 @dataclass(frozen=True)
@@ -66,52 +64,49 @@ def _path(name: str) -> Path | None:
 
 
 def choose(file: LawFile, methods: Sequence[str], domains: Sequence[str]) -> list[Law]:
-    """Return the laws of some methods and domains; all where none is named.
+    """Return the laws of some methods and domains, of known names; all where none is named.
 
     Raises
     ------
     TableError
-        If the file lacks one that is named; all are listed, with the likeliest ones meant.
+        If the file has none of them together.
     """
-    asked = {"method": methods, "domain": domains}
-    if problems := list(_unknown(file, asked)):
-        raise TableError("\n".join(problems))
-    found = [
+    if found := _laws_of(file, methods, domains):
+        return found
+    named = f" of {' and '.join([*methods, *domains])} together" if methods or domains else "s"
+    raise TableError(f"{file.name} has no law{named}")
+
+
+def _laws_of(file: LawFile, methods: Sequence[str], domains: Sequence[str]) -> list[Law]:
+    return [
         law
         for law in file.laws
         if (not methods or law.method in methods) and (not domains or law.domain in domains)
     ]
-    if not found:
-        named = f" of {' and '.join([*methods, *domains])} together" if methods or domains else "s"
-        raise TableError(f"{file.name} has no law{named}")
-    return found
 
 
-def _unknown(file: LawFile, asked: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    for kind, names in asked.items():
+def unknown_names(
+    file: LawFile, methods: Sequence[str], domains: Sequence[str], sizes: Sequence[str]
+) -> Iterator[str]:
+    """Yield names that the file has no law of, with the likeliest ones meant.
+
+    Sizes are looked for in the laws of the methods and domains, in all where there are none.
+    """
+    for kind, names in {"method": methods, "domain": domains}.items():
         known = list(dict.fromkeys(getattr(law, kind) for law in file.laws))
         for name in names:
             if name not in known:
                 yield f"{file.name} has no law of {kind} {name!r}; {likeliest(name, known)}"
+    laws = _laws_of(file, methods, domains) or list(file.laws)
+    there = list(dict.fromkeys(curve.size for law in laws for curve in law.curves))
+    of = f"{laws[0].method}/{laws[0].domain}" if len(laws) == 1 else "these"
+    for size in sizes:
+        if size not in there:
+            yield f"{file.name} has no law of {of} at size {size!r}; {likeliest(size, there)}"
 
 
-def at_sizes(file: LawFile, laws: Sequence[Law], sizes: Sequence[str]) -> list[Law]:
-    """Return those laws that have a curve at any of some sizes; all where no size is named.
-
-    Raises
-    ------
-    TableError
-        If none of the laws has one that is named.
-    """
-    known = list(dict.fromkeys(curve.size for law in laws for curve in law.curves))
-    names = "/".join(dict.fromkeys((laws[0].method, laws[0].domain))) if len(laws) == 1 else "these"
-    problems = [
-        f"{file.name} has no law of {names} at size {size!r}; {likeliest(size, known)}"
-        for size in sizes
-        if size not in known
-    ]
-    if problems:
-        raise TableError("\n".join(problems))
+def at_sizes(laws: Sequence[Law], sizes: Sequence[str]) -> list[Law]:
+    """Return those laws that have a curve at any of some sizes; all where no size is named."""
     return [law for law in laws if not sizes or any(c.size in sizes for c in law.curves)]
 
 

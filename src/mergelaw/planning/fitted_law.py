@@ -24,6 +24,10 @@ GAP = 0.01
 """Nats per token from the floor that k is told for, and the least gain worth an expert."""
 
 
+ROUNDING = 1e-12
+"""Nats per token; a smaller error is what rounding leaves of none."""
+
+
 class Interval(NamedTuple):
     """A 95% interval; an end is None where there is none."""
 
@@ -67,6 +71,11 @@ class FittedLaw:
     misfit: Misfit
     curve: Through
     text_error: float
+
+    @property
+    def answers(self) -> bool:
+        """Whether there is a law with a floor that a loss can have; else k beyond is not told."""
+        return self.case != "not_identified" and self.curve.floor >= 0
 
     @property
     def floor(self) -> float:
@@ -226,4 +235,6 @@ def around(value: float, spread: Spread, index: int) -> Interval:
 
 def _stderr(spread: Spread, index: int) -> float | None:
     total = spread.total
-    return None if total is None or not np.isfinite(total[index]) else float(total[index])
+    if total is None or not np.isfinite(total[index]):
+        return None
+    return float(total[index]) if total[index] > ROUNDING else 0.0

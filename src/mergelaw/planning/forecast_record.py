@@ -1,18 +1,18 @@
 """A forecast as JSON, and as a law file that the planner reads."""
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
 
 import numpy as np
-from scipy.stats import t as student
 
+from mergelaw.errors import FitError, listing
 from mergelaw.laws.forms import Array
-from mergelaw.laws.resampling import LEVEL
 from mergelaw.planning import law_file
 from mergelaw.planning.curve_errors import Spread
 from mergelaw.planning.few_points import sampling_errors
-from mergelaw.planning.fitted_law import GAP, SHARES, FittedLaw
+from mergelaw.planning.fitted_law import GAP, ROUNDING, SHARES, FittedLaw
 from mergelaw.planning.misfit import size as unit_of
 from mergelaw.planning.parameter_intervals import parameter_intervals
 from mergelaw.provenance import versions
@@ -20,7 +20,12 @@ from mergelaw.provenance import versions
 NORMAL = 1000.0
 """More degrees of freedom than this are no different from endless ones."""
 
-METHOD, DOMAIN, SIZE = "method", "domain", "base"
+CAVEAT = (
+    "laws through a few points; the curve's one number of degrees of freedom is the least of its "
+    "k, so that intervals are as wide as the forecast's own, or wider"
+)
+
+METHOD, DOMAIN, SIZE = "any-method", "any-domain", "any-base"
 """Names in a law file, where none is told."""
 
 
@@ -46,15 +51,25 @@ def forecast_facts(law: FittedLaw, gap: float = GAP, eps: float = GAP) -> dict[s
             "freedom_with_residuals": law.doubt.loss.freedom,
         },
         "draws_without_floor": law.doubt.no_floor,
-        "floor": {"value": law.floor, **_errors(law.doubt.floor), **law.floor_interval._asdict()},
+        **_extrapolated(law, gap),
+        "curve": [_at(law, k) for k in range(1, law.pool + 1)],
+        "returns": [law.k_for_return(share)._asdict() for share in SHARES],
+        "stop": asdict(law.stop(eps)),
+    }
+
+
+def _extrapolated(law: FittedLaw, gap: float) -> dict[str, Any]:
+    """Return what is told of k without end: null where the floor would be below 0."""
+    if not law.answers:
+        return {"floor": None, "parameters": None, "near_floor": None}
+    floor = _errors(law, law.doubt.floor)
+    return {
+        "floor": {"value": law.floor, **floor, **law.floor_interval._asdict()},
         "parameters": {
             name: {"value": getattr(law, name), **interval._asdict()}
             for name, interval in parameter_intervals(law).items()
         },
-        "curve": [_at(law, k) for k in range(1, law.pool + 1)],
-        "returns": [law.k_for_return(share)._asdict() for share in SHARES],
         "near_floor": {"gap": gap, "k": law.k_near_floor(gap)},
-        "stop": asdict(law.stop(eps)),
     }
 
 
@@ -65,17 +80,18 @@ def _at(law: FittedLaw, k: int) -> dict[str, Any]:
         "k": k,
         "loss": float(law.loss(k)),
         **law.interval(k)._asdict(),
-        **_errors(law.doubt.loss.part(slice(k - 1, k))),
+        **_errors(law, law.doubt.loss.part(slice(k - 1, k))),
         "measured": measured.get(k),
         "gain": gain,
         "gain_stderr": None if gain is None else law.gain_stderr[k - 1],
     }
 
 
-def _errors(spread: Spread) -> dict[str, float | None]:
+def _errors(law: FittedLaw, spread: Spread) -> dict[str, float | None]:
+    known = sampling_errors(law.points) is not None
     return {
         "stderr": _number(spread.total),
-        "stderr_sampling": _number(spread.sampling),
+        "stderr_sampling": _number(spread.sampling) if known else None,
         "stderr_law": _number(spread.law),
     }
 
@@ -91,9 +107,18 @@ def _number(values: Array | None) -> float | None:
 def joined(laws: Sequence[tuple[tuple[str, str, str], FittedLaw]], name: str) -> law_file.LawFile:
     """Return forecasts of one pool, by method, domain and size, as a law file.
 
-    Standard errors of losses and floor are those whose Student's t interval, with the curve's one
-    `freedom`, is the forecast's own 95% interval; those of gains are the forecast's own.
+    Standard errors are the forecast's own. A curve's one `freedom` is the least of its k, so that
+    no interval is narrower than the forecast's, at any probability.
+
+    Raises
+    ------
+    FitError
+        If a name is empty or has a "/", which `--law FILE/method/domain` could not reach, or two
+        curves have the same names.
     """
+    problems = [*_name_problems(laws, name)]
+    if problems:
+        raise FitError(listing("the law file", problems))
     sizes = dict.fromkeys(size or SIZE for (_, _, size), _ in laws)
     curves: dict[tuple[str, str], list[law_file.Curve]] = {}
     for (method, domain, size), law in laws:
@@ -103,7 +128,7 @@ def joined(laws: Sequence[tuple[tuple[str, str, str], FittedLaw]], name: str) ->
     return law_file.LawFile(
         name=name,
         source="forecast from a few measured points",
-        caveats=("laws through a few points: see the notes of each curve",),
+        caveats=(CAVEAT,),
         metric=law_file.METRIC,
         pool=laws[0][1].pool,
         sizes=tuple(law_file.Size(name=size) for size in sizes),
@@ -115,13 +140,29 @@ def joined(laws: Sequence[tuple[tuple[str, str, str], FittedLaw]], name: str) ->
     )
 
 
+def _name_problems(
+    laws: Sequence[tuple[tuple[str, str, str], FittedLaw]], name: str
+) -> Iterator[str]:
+    if not name.strip():
+        yield "--name '': must be a name, as `forecast`"
+    for who in dict.fromkeys(who for who, _ in laws):
+        for what, text in zip(("method", "domain"), who, strict=False):
+            if "/" in text:
+                yield (
+                    f"{what} {text!r}: must have no '/': `plan --law FILE/method/domain` could not "
+                    "name it"
+                )
+    for who, n in Counter(who for who, _ in laws).items():
+        if n > 1:
+            yield f"{', '.join(filter(None, who))}: {n} curves have these names"
+
+
 def curve_of(law: FittedLaw, size_name: str) -> law_file.Curve:
     """Return a forecast as the curve of one size of a law file."""
     measured = {point.k: point.loss for point in law.points}
     pool = range(1, law.pool + 1)
     doubt = law.doubt
-    freedom = _freedom(doubt.loss)
-    floor = _equivalent(doubt.floor, freedom)
+    floor = _told(doubt.floor)
     return law_file.Curve(
         size=size_name,
         floor=law.floor,
@@ -131,28 +172,47 @@ def curve_of(law: FittedLaw, size_name: str) -> law_file.Curve:
         identified=law.identified,
         notes=(*law.notes, *_unknown(law)),
         loss=tuple(float(law.loss(k)) for k in pool),
-        stderr=_equivalent(doubt.loss, freedom),
+        stderr=_told(doubt.loss),
         gain_stderr=() if doubt.gain.total is None else law.gain_stderr,
-        freedom=freedom,
+        freedom=_freedom(law),
         measured=tuple(measured.get(k) for k in pool),
     )
 
 
-def _freedom(spread: Spread) -> float | None:
-    """Return one number of freedom for all k, the median; None: as good as normal."""
-    middle = float(np.median(spread.degrees))
-    return None if middle > NORMAL else middle
+def _freedom(law: FittedLaw) -> float | None:
+    """Return one number of freedom for all k, the least; None: as good as normal.
+
+    Where an error is 0, at a k that is fitted exactly, its freedom says nothing.
+    """
+    spreads = (law.doubt.loss, law.doubt.floor)
+    degrees = np.concatenate([np.ravel(spread.degrees) for spread in spreads])
+    errors = np.concatenate(
+        [np.ravel(spread.law if spread.total is None else spread.total) for spread in spreads]
+    )
+    least = min(degrees[errors > ROUNDING], default=np.inf)
+    return None if least > NORMAL else float(least)
 
 
-def _equivalent(spread: Spread, freedom: float | None) -> tuple[float | None, ...]:
-    """Return the standard errors that give the same intervals with one number of freedom."""
-    half = spread.half
-    if half is None:
+def _told(spread: Spread) -> tuple[float | None, ...]:
+    """Return standard errors as a law file has them: empty where they are not known."""
+    if spread.total is None:
         return ()
-    reach = student.ppf((1 + LEVEL) / 2, np.inf if freedom is None else freedom)
-    return tuple(float(v) if np.isfinite(v) else None for v in np.ravel(half) / reach)
+    cleaned = (v if v > ROUNDING else 0.0 for v in np.ravel(spread.total).tolist())
+    return tuple(v if np.isfinite(v) else None for v in cleaned)
 
 
-def _unknown(law: FittedLaw) -> tuple[str, ...]:
-    few = len(law.points) < 4 and sampling_errors(law.points) is None
-    return ("the errors of the points are not known: no intervals",) if few else ()
+def _unknown(law: FittedLaw) -> Iterator[str]:
+    if len(law.points) < 4 and sampling_errors(law.points) is None:
+        yield "the errors of the points are not known: no intervals"
+    yield from draws_without_floor(law)
+
+
+def draws_without_floor(law: FittedLaw) -> Iterator[str]:
+    """Yield what draws of the points that have no floor do to the intervals."""
+    lost = law.doubt.no_floor
+    if lost:
+        opened = ", so its interval has no ends" if law.floor_interval.high is None else ""
+        yield (
+            f"{lost:.1%} of the draws of the points by their errors have no floor{opened}; their "
+            "curves are the nearest limits of the law: a straight line, an offset of 0, no fall"
+        )

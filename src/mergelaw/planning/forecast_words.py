@@ -7,13 +7,14 @@ import numpy as np
 from mergelaw.laws.law import FLOOR_TAIL
 from mergelaw.planning.few_points import Measured, sampling_errors
 from mergelaw.planning.fitted_law import GAP, SHARES, FittedLaw, Interval, Need
+from mergelaw.planning.forecast_record import draws_without_floor
 from mergelaw.planning.parameter_intervals import parameter_intervals
 
 EXACT = 1e-9
 """A smaller share of the loss is rounding."""
 
 NO_ERRORS = (
-    "no intervals: the errors of the points are not known, and {n} points leave nothing to judge "
+    "no intervals: the errors of the points are not known, and {n} points leave {left} to judge "
     "by; --errors K=ERROR,... tells them, or --subsets K=N,... where all subsets are in"
 )
 
@@ -54,14 +55,18 @@ def _answer(law: FittedLaw, gap: float, eps: float) -> Iterator[str]:
     yield from _parameters(law)
     yield from _curve(law)
     needs = ", ".join(_need(law.k_for_return(share)) for share in SHARES)
-    yield f"of the law's fall from k = 1 to {law.pool}: {needs}"
-    yield _near(law, gap)
+    yield f"return (share of the law's fall from k = 1 to {law.pool}): {needs}"
+    if law.answers:
+        yield _near(law, gap)
     stop = law.stop(eps)
     yield f"stop at k = {stop.k}{'' if stop.in_pool else ', the whole pool'}: {stop.reason}"
     yield from (f"note: {note}" for note in (*law.notes, *_notes(law)))
 
 
 def _parameters(law: FittedLaw) -> Iterator[str]:
+    if not law.answers:
+        yield "floor, tail and offset are not told: the floor would be below 0, which no loss is"
+        return
     beyond = "extrapolated to k without end: the pool does not reach it"
     yield f"floor   {law.floor:<8.5g} {_interval(law.floor_interval):20} {beyond}"
     intervals = parameter_intervals(law)
@@ -80,14 +85,18 @@ def _interval(interval: Interval) -> str:
 
 def _curve(law: FittedLaw) -> Iterator[str]:
     yield "standard errors by what makes them: the points' own errors, and what the law misses"
-    head = f"{'k':>4} {'loss':>8}  {'95% interval':20} {'points':>8} {'law':>8} {'gain':>8}"
-    yield f"{head}  measured"
+    head = f"{'k':>4} {'loss':>8}  {'95% interval':20} {'points':>8} {'law':>8}"
+    yield f"{head} {'gain':>8} {'+-':>7}  measured"
     measured = {point.k: f"{point.loss:.5g}" for point in law.points}
     spread, gains = law.doubt.loss, law.gains.tolist()
+    errors_known = sampling_errors(law.points) is not None
     for k in range(1, law.pool + 1):
         part = spread.part(slice(k - 1, k))
-        sampling = None if part.sampling is None else float(part.sampling[0])
-        gain = f"{gains[k - 1]:8.2g}" if k < law.pool else " " * 8
+        told = part.sampling if errors_known else None
+        sampling = None if told is None else float(told[0])
+        gain = " " * 16
+        if k < law.pool:
+            gain = f"{gains[k - 1]:8.2g}{_error(law.gain_stderr[k - 1])}"
         yield (
             f"{k:>4} {float(law.loss(k)):>8.5g}  {_interval(law.interval(k)):20} "
             f"{_error(sampling)} {_error(float(part.law[0]))} {gain}  {measured.get(k, '')}"
@@ -125,15 +134,11 @@ def _contradicted(law: FittedLaw) -> str:
 
 
 def _notes(law: FittedLaw) -> Iterator[str]:
-    lost = law.doubt.no_floor
     if sampling_errors(law.points) is None and len(law.points) < 4:
-        yield NO_ERRORS.format(n=len(law.points))
-    elif lost is not None and lost > 0:
-        opened = ", so its interval has no ends" if law.floor_interval.high is None else ""
-        yield (
-            f"{lost:.1%} of the draws of the points by their errors have no floor{opened}; their "
-            "curves are the nearest limits of the law: a straight line, an offset of 0, no fall"
-        )
+        one_left = len(law.points) == 3 and law.case == "zero_offset"
+        left = "one residual, too little" if one_left else "nothing"
+        yield NO_ERRORS.format(n=len(law.points), left=left)
+    yield from draws_without_floor(law)
     if law.misfit.share == 0:
         yield f"the law is taken as true (--misfit 0){_contradicted(law)}"
     elif len(law.points) > 3 and sampling_errors(law.points) is None:

@@ -1,12 +1,15 @@
 """`fit_law`: the whole curve from a few measured points, and how far it is known."""
 
+import math
+from collections.abc import Iterator, Mapping
+from numbers import Real
+
 import numpy as np
 
-from mergelaw.errors import FitError
 from mergelaw.planning.estimators import estimate
 from mergelaw.planning.few_points import Pairs, measured_points, sampling_errors
 from mergelaw.planning.fitted_law import FittedLaw
-from mergelaw.planning.misfit import Misfit, calibrated
+from mergelaw.planning.misfit import calibrated
 
 
 def fit_law(
@@ -58,8 +61,10 @@ def fit_law(
     >>> round(float(law.loss(9)), 3), law.k_for_return(0.9).k
     (1.605, 6)
     """
-    measured = measured_points(points, pool, errors, n_subsets)
-    allowed = _allowed(method, misfit, text_error)
+    problems = [*_problems({"misfit": misfit, "text_error": text_error})]
+    measured = measured_points(points, pool, errors, n_subsets, problems)
+    default = calibrated(method)
+    allowed = default if misfit is None else default._replace(share=misfit)
     ks = np.array([point.k for point in measured], float)
     losses = np.array([point.loss for point in measured])
     known = sampling_errors(measured)
@@ -76,13 +81,8 @@ def fit_law(
     )
 
 
-def _allowed(method: str | None, share: float | None, text_error: float) -> Misfit:
-    problems = [
-        f"{name} = {value:g}: must be 0 or positive"
-        for name, value in {"misfit": share or 0.0, "text_error": text_error}.items()
-        if not 0 <= value < np.inf
-    ]
-    if problems:
-        raise FitError("; ".join(problems))
-    default = calibrated(method)
-    return default if share is None else default._replace(share=share)
+def _problems(settings: Mapping[str, object]) -> Iterator[str]:
+    for name, value in settings.items():
+        number = isinstance(value, Real) and 0 <= float(value) < math.inf
+        if value is not None and not number:
+            yield f"{name} = {value!r}: must be a finite number, 0 or more"

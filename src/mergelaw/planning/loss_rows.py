@@ -24,10 +24,12 @@ def read_rows(path: Path, size: str | None, method: str | None) -> pl.DataFrame:
     TableError
         If the file is no table of losses, or a row cannot be used; all problems are listed.
     """
-    frame = _frame(path)
-    problems = [f"there is no column {name!r}" for name in _lacking(frame)]
+    frame = read_frame(path)
+    there = ", ".join(repr(name) for name in frame.columns if name != "place")
+    problems = [
+        f"there is no column {name!r}; the table has {there or 'none'}" for name in _lacking(frame)
+    ]
     if problems:
-        problems.append(f"the table has {', '.join(map(repr, frame.columns))}")
         raise TableError(listing(f"{path} has no losses of subsets", problems))
     frame, problems = _numbers(frame)
     frame, found = _members(frame)
@@ -39,8 +41,16 @@ def read_rows(path: Path, size: str | None, method: str | None) -> pl.DataFrame:
     return rows
 
 
-def _frame(path: Path) -> pl.DataFrame:
-    """Return the columns of a file, with `place`: where each row stands."""
+def read_frame(path: Path) -> pl.DataFrame:
+    """Return the columns of a file, with `place`: where each row stands.
+
+    Raises
+    ------
+    TableError
+        If there is no such file, or it is no table.
+    """
+    if not path.exists():
+        raise TableError(f"{path}: is missing")
     if path.suffix.lower() == ".parquet":
         try:
             frame = pl.read_parquet(path)

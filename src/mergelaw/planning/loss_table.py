@@ -7,9 +7,10 @@ from pathlib import Path
 import numpy as np
 import polars as pl
 
+from mergelaw.design import BASE
 from mergelaw.errors import TableError, listing
 from mergelaw.laws.forms import Array
-from mergelaw.planning.loss_rows import places_text, read_rows, shortened
+from mergelaw.planning.loss_rows import places_text, read_frame, read_rows, shortened
 
 ONE = "loss"
 """Name of the domain of a table that has no column `domain`."""
@@ -48,7 +49,7 @@ class SubsetLosses:
     stderr : array of that shape, or None
         Standard errors of the losses, as the table tells them.
     items : dict of str to Items
-        By domain; empty where the table has none.
+        By domain; without those of which the table has none, or not the same for every merge.
     """
 
     source: str
@@ -60,6 +61,11 @@ class SubsetLosses:
     losses: Array
     stderr: Array | None
     items: Mapping[str, Items]
+
+    def n_items(self, domain: str) -> int:
+        """Return how many items a domain has; 0 where the table does not tell."""
+        items = self.items.get(domain)
+        return 0 if items is None else int(items.nll_sum.shape[1])
 
     def names(self, members: Array) -> list[str]:
         """Return the names of subsets."""
@@ -92,6 +98,25 @@ def read_losses(
     """
     rows = read_rows(path, size, method)
     return _assembled(path, rows, experts, domains)
+
+
+def names_in(path: Path) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return the domains and the experts of all rows of a table, whatever else is wrong with it.
+
+    None of either where that cannot be told.
+    """
+    try:
+        frame = read_frame(path)
+    except TableError:
+        return (), ()
+    if "subset" not in frame.columns:
+        return (), ()
+    subsets = frame["subset"].cast(pl.String).drop_nulls()
+    experts = {name.strip() for subset in subsets for name in subset.split("+")} - {"", BASE}
+    if "domain" not in frame.columns:
+        return (ONE,), tuple(sorted(experts))
+    domains = frame["domain"].cast(pl.String).drop_nulls().unique().sort()
+    return tuple(domains), tuple(sorted(experts))
 
 
 def _assembled(
@@ -175,17 +200,16 @@ def _wide(frame: pl.DataFrame, value: str, subsets: list[str], domains: Sequence
 
 
 def _items(frame: pl.DataFrame, subsets: list[str], domains: Sequence[str]) -> dict[str, Items]:
-    """Return the losses on items by domain; none unless every merge has the same ones."""
+    """Return the losses on items by domain, where every merge has as many."""
     if not set(ITEMS) <= set(frame.columns):
         return {}
     found = {}
     for domain in domains:
         mine = frame.filter(pl.col("domain") == domain)
         lengths = {n for name in ITEMS for n in mine[name].list.len()}
-        if len(lengths) != 1 or (lengths.pop() or 0) < 2:
-            return {}
-        sums = [_summed(mine, name, subsets) for name in ITEMS]
-        found[domain] = Items(*sums)
+        if len(lengths) == 1 and lengths.pop():
+            sums = [_summed(mine, name, subsets) for name in ITEMS]
+            found[domain] = Items(*sums)
     return found
 
 

@@ -78,4 +78,5 @@ def _words(loss: float | None, k: int | None, best: int, curve: Curve) -> str:
             f"multitask training reaches {loss:.4f}; the best merge of the pool, k = {best}, stays "
             f"{apart:.4f} above it"
         )
-    return f"multitask training reaches {loss:.4f}; a merge of {k} experts is as good by the law"
+    experts = "1 expert" if k == 1 else f"{k} experts"
+    return f"multitask training reaches {loss:.4f}; a merge of {experts} is as good by the law"

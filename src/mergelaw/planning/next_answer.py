@@ -40,8 +40,11 @@ class Answer:
         By size: its value, None where the points have no law, and its standard error.
     suggestions
         The most worth first.
+        Each takes away `POINTLESS` of the standard error at least.
     pointless
-        Whether no batch takes away `POINTLESS` of the standard error.
+        Whether no batch does.
+    complete
+        Whether every subset is measured.
     stops
         By size: where one more expert is not worth it.
     cost_unit
@@ -53,6 +56,7 @@ class Answer:
     now: dict[str, tuple[float | None, float]]
     suggestions: tuple[Suggestion, ...]
     pointless: bool
+    complete: bool
     stops: dict[str, Stop | None]
     cost_unit: str
     notes: tuple[str, ...]
@@ -90,7 +94,7 @@ def what_next(
     for one in known:
         target = target_of(quantity, one.state.curve, one.state.pool)
         if target is None:
-            raise ConfigError(f"--quantity {quantity!r}: must be one of {QUANTITIES}")
+            raise ConfigError(quantity_problem(quantity, one.state.pool))
         unit = target.unit
         now[one.size] = _value(one, target), stderr(one.state, target, one.state.errors)
         each = (_measured_cost(one, method) if measured else cost_per_merge) or 1.0
@@ -99,13 +103,18 @@ def what_next(
         found += [(item.worth / level, _suggestion(one, item)) for item in listed]
     if not found and any(_has_left(one) for one in known):
         raise FitError("no batch can be judged: the spread over subsets is not known (--sd K=SD)")
-    ranked = [suggestion for _, suggestion in sorted(found, key=lambda pair: -pair[0])]
+    ranked = [
+        suggestion
+        for _, suggestion in sorted(found, key=lambda pair: -pair[0])
+        if suggestion.batch.shrinks >= POINTLESS
+    ]
     return Answer(
         quantity=quantity,
         unit=unit,
         now=now,
         suggestions=tuple(_named(known, item) for item in ranked[:top]),
-        pointless=all(item.batch.shrinks < POINTLESS for item in ranked),
+        pointless=not ranked,
+        complete=not found,
         stops={one.size: _stop(one, eps) for one in known},
         cost_unit="device-hours"
         if measured
@@ -113,6 +122,27 @@ def what_next(
         if cost_per_merge is None
         else "as given",
         notes=tuple(dict.fromkeys(note for one in known for note in _notes(one))),
+    )
+
+
+def quantity_problem(text: str, pool: int | None) -> str:
+    """Return what is wrong with the name of a quantity; empty: nothing is.
+
+    Parameters
+    ----------
+    pool : int, optional
+        None: not known yet, so that any K is allowed and a pool is taken as large enough.
+    """
+    name, _, number = text.partition(":")
+    few = pool is not None and pool <= 2
+    if text in ("floor", "pool-loss") or (text in ("k85", "k90") and not few):
+        return ""
+    if name == "loss" and number.isdigit() and 1 <= int(number) <= (pool or int(number)):
+        return ""
+    return (
+        f"--quantity {text!r}: must be one of {QUANTITIES}"
+        + f", 1 to {pool}" * (pool is not None)
+        + "; k85 and k90 need three experts" * few
     )
 
 

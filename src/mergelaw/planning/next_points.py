@@ -8,6 +8,7 @@ Rasmussen & Williams 2006, section 2.7). What lowers that most is a c-optimal de
 Donev & Tobias 2007, Optimum Experimental Designs, section 10.4), one batch at a time.
 """
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from math import comb
 from typing import NamedTuple
@@ -20,8 +21,8 @@ from mergelaw.planning.curve_errors import OFFSET_SD
 from mergelaw.planning.estimators import Through
 from mergelaw.planning.misfit import correlation
 
-WIDE = 10.0
-"""Prior standard deviation of floor and tail, in units of the loss: nothing is known of them."""
+ROUNDING = 1e-6
+"""A standard error that is a smaller share of its terms is what is left of their rounding."""
 
 
 class State(NamedTuple):
@@ -38,7 +39,8 @@ class State(NamedTuple):
     errors
         By measured k: standard errors from subsets that were not, nats per token.
     sds
-        By k: standard deviation of the losses over subsets; None where nothing tells it.
+        By k: standard deviation of the losses over subsets, at a measured k the one that its error
+        and count come from, so that one more subset lowers that error; None where nothing tells it.
     """
 
     pool: int
@@ -117,21 +119,31 @@ def _return_target(text: str, share: float, curve: Through, pool: int) -> Target
 def stderr(state: State, target: Target, errors: Mapping[int, float]) -> float:
     """Return the standard error of a quantity once these k are measured with these errors."""
     ks = np.array(sorted(errors), float)
-    slopes, there = _slopes(state.curve, ks), _slopes(state.curve, target.at)
-    level = float(state.curve.loss(np.array([1.0]))[0])
-    prior = np.array([WIDE * level, WIDE * level, OFFSET_SD]) ** 2
-    missed = state.sigma**2
-    noise = np.diag([errors[int(k)] ** 2 for k in ks])
-    known = (slopes * prior) @ slopes.T + missed * correlation(ks, ks) + noise
-    shared = (there * prior) @ slopes.T + missed * correlation(target.at, ks)
-    own = (there * prior) @ there.T + missed * correlation(target.at, target.at)
-    left = own - shared @ np.linalg.solve(known + _ridge(known), shared.T)
-    return float(np.sqrt(max(target.weights @ left @ target.weights, 0.0)))
+    every = np.append(ks, target.at)
+    slopes = _slopes(state.curve, every)
+    cov = OFFSET_SD**2 * np.outer(slopes[:, 2], slopes[:, 2])
+    cov += state.sigma**2 * correlation(every, every)
+    cov[: len(ks), : len(ks)] += np.diag([errors[int(k)] ** 2 for k in ks])
+    weights = _best_weights(cov, slopes[:, :2], target.weights)
+    error = math.sqrt(max(float(weights @ cov @ weights), 0.0))
+    alone = math.sqrt(float(np.abs(weights) @ np.abs(cov) @ np.abs(weights)))
+    return error if error > ROUNDING * alone else 0.0
 
 
-def _ridge(matrix: Array) -> Array:
-    ridge: Array = 1e-14 * np.trace(matrix) / len(matrix) * np.eye(len(matrix))
-    return ridge
+def _best_weights(cov: Array, flat: Array, wanted: Array) -> Array:
+    """Return the weights of the least variance: the points', then minus those of the quantity.
+
+    Floor and tail are free: the weights of the points reproduce both, which leaves those of the
+    null space of `flat` to choose (no wide prior, whose rounding would be told as an error).
+    """
+    n = len(cov) - len(wanted)
+    start = np.linalg.lstsq(flat[:n].T, flat[n:].T @ wanted)[0]
+    free = np.linalg.svd(flat[:n])[0][:, 2:]
+    weights = np.append(start, -wanted)
+    moves = np.vstack([free, np.zeros((len(wanted), free.shape[1]))])
+    moved = np.linalg.lstsq(moves.T @ cov @ moves, -moves.T @ cov @ weights)[0]
+    best: Array = weights + moves @ moved
+    return best
 
 
 def _slopes(curve: Through, k: Array) -> Array:
@@ -159,6 +171,7 @@ def candidates(
         n_new = min(batch(k, left), left)
         error = sampling_error(state.sds.get(k), done + n_new, comb(state.pool, k))
         if left and error is not None:
+            error = min(error, state.errors.get(k, error))  # no mean is known less well by more
             after = stderr(state, target, {**state.errors, k: error})
             found.append(Candidate(k, n_new, n_new * cost, before, after))
     return sorted(found, key=lambda item: -item.worth)

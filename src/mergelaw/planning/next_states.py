@@ -15,7 +15,7 @@ from mergelaw.laws import schemas
 from mergelaw.paths import StudyPaths
 from mergelaw.planning.curve_errors import scale_of
 from mergelaw.planning.estimators import Through, estimate
-from mergelaw.planning.few_points import sampling_errors
+from mergelaw.planning.few_points import Measured, sampling_errors
 from mergelaw.planning.fitted_law import FittedLaw
 from mergelaw.planning.forecasting import fit_law
 from mergelaw.planning.law_file import Costs
@@ -63,15 +63,18 @@ def known_points(law: FittedLaw, sds: Mapping[int, float]) -> Known:
         raise FitError(
             f"the errors of k = {lacking} are not known: give --errors, or --subsets with --sd"
         )
-    found = {
-        point.k: _own_sd(point.error, point.n_subsets, point.k, law.pool) for point in law.points
-    }
-    known = {k: sd for k, sd in found.items() if sd is not None} | dict(sds)
-    counts = {
-        point.k: point.n_subsets or _counted(point.error, point.k, law.pool) for point in law.points
-    }
+    told = {p.k: _own_sd(p.error, p.n_subsets, comb(law.pool, p.k)) for p in law.points}
+    known = {k: sd for k, sd in told.items() if sd is not None} | dict(sds)
+    spread = spreads(known, law.pool)
+    counts = {p.k: p.n_subsets or _counted(p, spread[p.k], law.pool) for p in law.points}
     names = tuple(str(i + 1) for i in range(law.pool))
-    return Known("", law, state_of(law, counts, known), names, None)
+    return Known("", law, state_of(law, counts, known), names, None, notes=_uncounted(law, counts))
+
+
+def _uncounted(law: FittedLaw, counts: Mapping[int, int]) -> tuple[str, ...]:
+    """Return what was taken for the subsets that nothing counts."""
+    taken = [f"k = {p.k}: {counts[p.k]}" for p in law.points if p.error and p.n_subsets is None]
+    return (f"subsets are not counted (--subsets), taken as: {', '.join(taken)}",) if taken else ()
 
 
 def with_spreads(
@@ -84,7 +87,7 @@ def with_spreads(
     told = list(errors)
     spread = spreads(sds, pool) if sds and pool > 1 else {}
     for k, n in n_subsets:
-        sd = spread.get(int(k)) if k == int(k) else None
+        sd = spread.get(int(k)) if np.isfinite(k) and k == int(k) else None
         if (
             sd is not None
             and not any(k == other for other, _ in told)
@@ -94,25 +97,34 @@ def with_spreads(
     return told
 
 
-def _own_sd(error: float | None, n: int | None, k: int, pool: int) -> float | None:
+def _own_sd(error: float | None, n: int | None, n_pool: int) -> float | None:
     """Return the spread over subsets that makes this error; None where nothing tells it."""
-    left = None if n is None else 1 / n - 1 / comb(pool, k)
-    return None if not left or not error else float(error / np.sqrt(left))
+    return float(error / np.sqrt(1 / n - 1 / n_pool)) if error and n and n < n_pool else None
 
 
-def _counted(error: float | None, k: int, pool: int) -> int:
-    """Return all subsets where there is no error; 1, the least, where they were not counted."""
-    return comb(pool, k) if error == 0 else 1
+def _counted(point: Measured, sd: float | None, pool: int) -> int:
+    """Return the subsets that a point's error and spread tell of; 1, the least, without one."""
+    n_pool = comb(pool, point.k)
+    if not point.error:
+        return n_pool
+    told = 1 / ((point.error / sd) ** 2 + 1 / n_pool) if sd else 1.0
+    return max(min(round(told), n_pool - 1), 1)
 
 
 def state_of(law: FittedLaw, counts: Mapping[int, int], sds: Mapping[int, float]) -> State:
-    """Return the state of a law's curve."""
+    """Return the state of a law's curve.
+
+    A balanced design errs less than a random sample: where a k has an error, its spread is the one
+    that this error and its count come from, and `sds` are for the other k.
+    """
     ks, losses = law.arrays
     errors = np.array(sampling_errors(law.points))
     curve = law.curve if law.case != "not_identified" else _straightest(ks, losses)
     sigma = scale_of(curve, ks, losses, errors, law.misfit).value
     by_k = {point.k: float(error) for point, error in zip(law.points, errors, strict=True)}
-    return State(law.pool, curve, sigma, counts, by_k, spreads(sds, law.pool))
+    own = {k: _own_sd(error, counts[k], comb(law.pool, k)) for k, error in by_k.items()}
+    known = {k: sd for k, sd in own.items() if sd is not None}
+    return State(law.pool, curve, sigma, counts, by_k, spreads(sds, law.pool) | known)
 
 
 def _straightest(ks: np.ndarray, losses: np.ndarray) -> Through:
@@ -134,6 +146,7 @@ def known_study(
     FitError
         If a size has fewer than two k.
     """
+    _require_tables(paths)
     curves = read_table(paths.laws / schemas.CURVES.file, schemas.CURVES.schema)
     losses = read_table(paths.losses, LOSSES).filter(pl.col("k") > 0)
     billions = dict(curves.select("size", "n_params_billions").unique().iter_rows())
@@ -152,6 +165,15 @@ def known_study(
         whole = {k: tuple(those) for k, those in done.items()}
         found.append(_of_size(size, rows, whole, study, method, costs.get(size)))
     return found
+
+
+def _require_tables(paths: StudyPaths) -> None:
+    lacking = [str(p) for p in (paths.losses, paths.laws / schemas.CURVES.file) if not p.is_file()]
+    if lacking:
+        raise TableError(
+            f"{' and '.join(lacking)}: missing, so nothing of this study is measured: run it first "
+            "(snakemake --configfile CONFIG), or give --points with --pool"
+        )
 
 
 def _of_size(

@@ -45,8 +45,15 @@ def _table(answer: Answer) -> Iterator[str]:
             f"  {item.size or '-':8} {batch.k:>3} {batch.n_new:>8} {batch.cost:>9.3g} "
             f"{batch.after:>9.2g} {batch.shrinks:>8.0%}"
         )
-        if item.subsets is not None:
+        if item.subsets is None:
+            yield f"      any not measured: given points of k = {batch.k} do not name theirs"
+        else:
             yield f"      {' '.join(item.subsets)}"
+
+
+def _quantity(name: str) -> str:
+    """Return a quantity in the words of the other answers."""
+    return {"pool-loss": "L(M), the loss of the whole pool"}.get(name, name)
 
 
 def next_text(answer: Answer) -> str:
@@ -55,13 +62,16 @@ def next_text(answer: Answer) -> str:
     for size, (value, error) in answer.now.items():
         where = f" at {size}" if size else ""
         told = NO_LAW if value is None else f"{value:.5g} +- {error:.2g} {answer.unit}"
-        lines.append(f"{answer.quantity}{where}: {told}")
-    if answer.pointless:
+        lines.append(f"{_quantity(answer.quantity)}{where}: {told}")
+    if answer.complete:
+        lines.append("every subset is measured")
+    elif answer.pointless:
         lines.append(
             f"measuring more is pointless for it: no batch takes away {POINTLESS:.0%} of the "
             "standard error"
         )
-    lines += _table(answer) if answer.suggestions else ["every subset is measured"]
+    if answer.suggestions:
+        lines += _table(answer)
     for size, stop in answer.stops.items():
         if stop is not None:
             where = f"{size}: " if size else ""

@@ -1,17 +1,26 @@
 """`plan`: from a law to numbers of experts, sizes and costs; what `mergelaw plan` prints."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
+from mergelaw.errors import ConfigError, MergeLawError, TableError, listing
 from mergelaw.planning import answers
 from mergelaw.planning.answers import Needed
 from mergelaw.planning.choices import buy
-from mergelaw.planning.finding import Found, at_sizes, choose, curve_at, find, size_name
+from mergelaw.planning.finding import (
+    Found,
+    at_sizes,
+    choose,
+    curve_at,
+    find,
+    size_name,
+    unknown_names,
+)
 from mergelaw.planning.law_file import Baseline, Curve, Law, LawFile, Size
 from mergelaw.planning.multitask import against_multitask
 from mergelaw.planning.plan_result import AtK, LawPlan, Plan, Share, SizePlan
-from mergelaw.planning.prices import Prices, check_prices
+from mergelaw.planning.prices import Prices, price_problems
 from mergelaw.planning.question import SHARES, Question
 from mergelaw.planning.stopping import stop_at
 
@@ -38,6 +47,7 @@ def plan(
     k: int | None = None,
     budget: float | None = None,
     prices: Prices | None = None,
+    problems: Sequence[str] = (),
 ) -> Plan:
     """Plan from fitted laws: experts for a target, when to stop, what to buy within a budget.
 
@@ -66,6 +76,8 @@ def plan(
         In the prices' currency; device-hours without prices.
     prices : Prices, optional
         From `mergelaw.planning.prices.read_prices`.
+    problems : sequence of str
+        What else is wrong with the question, to be told with what is found here.
 
     Returns
     -------
@@ -77,16 +89,17 @@ def plan(
     TableError
         If there is no such law.
     ConfigError
-        If numbers make no sense; all are listed.
+        If numbers make no sense, or names are not of the law's kind. All problems are listed.
     """
     found = _found(law)
-    methods = [found.method] if found.method else _list(method)
-    domains = [found.domain] if found.domain else _list(domain)
+    methods = [found.method] if found.method else _names("method", method)
+    domains = [found.domain] if found.domain else _names("domain", domain)
+    sizes = _names("size", size)
     wants_costs = budget is not None or prices is not None
     question = Question(
         target,
         tuple(_list(probability)),
-        tuple(shares),
+        tuple(_list(shares)),
         gap,
         eps,
         k,
@@ -94,26 +107,50 @@ def plan(
         (prices or Prices()) if wants_costs else None,
         tuple(dict.fromkeys(_list(n_params))),
     )
-    question.check(found.file.pool)
-    sizes = _list(size)
-    laws = at_sizes(found.file, choose(found.file, methods, domains), sizes)
-    if question.prices is not None:
-        check_prices(question.prices, found.file)
-    plans = tuple(_law_plan(found.file, law, sizes, question) for law in laws)
     file = found.file
+    _check(file, question, list(unknown_names(file, methods, domains, sizes)), problems)
+    laws = at_sizes(choose(file, methods, domains), sizes)
+    plans = tuple(_law_plan(file, law, sizes, question) for law in laws)
     return Plan(
         file.name, file.source, file.caveats, file.pool, file.text, file.n_params, question, plans
     )
 
 
+def _check(file: LawFile, asked: Question, unknown: list[str], others: Sequence[str]) -> None:
+    """Refuse a question that makes no sense: its numbers, names and prices, all at once."""
+    wrong = [*asked.problems(file.pool), *others]
+    if asked.prices is not None:
+        wrong += price_problems(asked.prices, file)
+    if wrong or len(unknown) > 1:
+        kind: type[MergeLawError] = ConfigError if wrong else TableError
+        raise kind(listing("plan", [*wrong, *unknown]))
+    if unknown:
+        raise TableError(unknown[0])
+
+
 def _found(law: "str | Path | LawFile | HasLawFile") -> Found:
     if isinstance(law, str | Path):
         return find(str(law))
-    return Found(law if isinstance(law, LawFile) else law.law_file("fit"))
+    if isinstance(law, LawFile):
+        return Found(law)
+    if not hasattr(law, "law_file"):
+        raise ConfigError(
+            f"law = {law!r}: must be a name, a path, a law file or what `mergelaw.fit_law` returns"
+        )
+    return Found(law.law_file("fit"))
+
+
+def _names(what: str, value: Any) -> list[str]:
+    """Return names that were given alone or as a sequence."""
+    names = list(value) if isinstance(value, list | tuple | set | frozenset) else [value]
+    for name in names:
+        if not isinstance(name, str):
+            raise ConfigError(f"{what} = {name!r}: must be a name, or several")
+    return names
 
 
 def _list(value: Any) -> list[Any]:
-    return [value] if isinstance(value, str | int | float) else list(value)
+    return list(value) if isinstance(value, Iterable) and not isinstance(value, str) else [value]
 
 
 def _law_plan(file: LawFile, law: Law, sizes: Sequence[str], asked: Question) -> LawPlan:

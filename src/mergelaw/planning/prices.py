@@ -75,14 +75,8 @@ def _cross_problems(values: Mapping[str, Any]) -> Iterator[str]:
         yield "device_hour: has prices, and `currency` does not say in what; name it"
 
 
-def check_prices(prices: Prices, file: LawFile) -> None:
-    """Refuse prices that the laws' sizes and devices do not go with.
-
-    Raises
-    ------
-    ConfigError
-        With every problem.
-    """
+def price_problems(prices: Prices, file: LawFile) -> list[str]:
+    """Return which prices the laws' sizes and devices do not go with."""
     sizes = [size.name for size in file.sizes]
     problems = [
         f"hours.{name}: the laws have no such size; one of {', '.join(sizes)}"
@@ -101,8 +95,7 @@ def check_prices(prices: Prices, file: LawFile) -> None:
         problems.append(
             f"device_hour: is needed, because hours are of several devices: {', '.join(devices)}"
         )
-    if problems:
-        raise ConfigError(listing("prices", problems))
+    return [f"prices: {problem}" for problem in problems]
 
 
 def _own_devices(prices: Prices, file: LawFile) -> Iterator[str]:
@@ -128,19 +121,24 @@ def hours_of(prices: Prices, size: str, costs: Costs | None) -> Costs | None:
     return start.model_copy(update=told | {"source": f"{start.source}; yours where given"})
 
 
-def given_prices(path: Path | None, serve_tokens: float | None) -> Prices | None:
-    """Return the prices of a file with so many tokens to serve; None where nothing is given.
+def given_prices(
+    path: Path | None, serve_tokens: float | None
+) -> tuple[Prices | None, tuple[str, ...]]:
+    """Return the prices of a file with so many tokens to serve, and what is wrong with either.
 
-    Raises
-    ------
-    ConfigError
-        As `read_prices`; or if the tokens are no number, or below zero.
+    None where nothing is given, or what is given cannot be used.
     """
-    if serve_tokens is not None and not 0 <= serve_tokens < math.inf:
-        raise ConfigError(f"--serve {serve_tokens:g}: must be a number of tokens, at least 0")
     if path is None and serve_tokens is None:
-        return None
-    prices = Prices() if path is None else read_prices(path)
+        return None, ()
+    prices, problems = Prices(), []
+    try:
+        prices = prices if path is None else read_prices(path)
+    except ConfigError as error:
+        problems.append(str(error).replace("\n", "\n  "))
+    if serve_tokens is not None and not 0 <= serve_tokens < math.inf:
+        problems.append(f"--serve {serve_tokens:g}: must be a number of tokens, at least 0")
+    if problems:
+        return None, tuple(problems)
     if serve_tokens is None:
-        return prices
-    return prices.model_copy(update={"serve_billions_of_tokens": serve_tokens / 1e9})
+        return prices, ()
+    return prices.model_copy(update={"serve_billions_of_tokens": serve_tokens / 1e9}), ()

@@ -3,8 +3,9 @@
 import math
 from collections.abc import Iterator
 from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
 
-from mergelaw.errors import ConfigError, listing
 from mergelaw.planning.prices import Prices
 
 SHARES = (0.85, 0.9)
@@ -45,18 +46,33 @@ class Question:
     prices: Prices | None = None
     n_params: tuple[float, ...] = ()
 
-    def check(self, pool: int) -> None:
-        """Refuse numbers that make no sense for a pool of so many experts; all at once.
+    def problems(self, pool: int) -> Iterator[str]:
+        """Yield which numbers make no sense for a pool of so many experts."""
+        wrong = list(self._no_numbers())
+        yield from wrong or self._out_of_range(pool)
 
-        Raises
-        ------
-        ConfigError
-            With every problem.
-        """
-        if problems := list(self._problems(pool)):
-            raise ConfigError(listing("plan", problems))
+    def _no_numbers(self) -> Iterator[str]:
+        """Yield what was given in Python and is no number at all."""
+        alone: dict[str, Any] = {
+            "target": self.target,
+            "gap": self.gap,
+            "eps": self.eps,
+            "budget": self.budget,
+        }
+        given: list[tuple[str, Any]] = [
+            (name, value) for name, value in alone.items() if value is not None
+        ]
+        given += [("n-params", value) for value in self.n_params]
+        given += [("probability", value) for value in self.probability]
+        given += [("return", value) for value in self.shares]
+        for name, value in given:
+            if not isinstance(value, Real):
+                yield f"--{name} {value!r}: must be a number"
+        k: Any = self.k
+        if k is not None and not isinstance(k, Integral):
+            yield f"--k {k!r}: must be a whole number"
 
-    def _problems(self, pool: int) -> Iterator[str]:
+    def _out_of_range(self, pool: int) -> Iterator[str]:
         for option, value in {
             "--target": self.target,
             "--gap": self.gap,
@@ -64,10 +80,11 @@ class Question:
             "--budget": self.budget,
         }.items():
             if value is not None and not 0 < value < math.inf:
-                yield f"{option} {value:g}: must be a number above 0{_why(option)}"
+                yield f"{option} {value:g}: must be a finite number above 0{_why(option)}"
         for value in self.n_params:
             if not 0 < value < math.inf:
-                yield f"--n-params {value:g}: must be above 0, in billions of parameters"
+                words = "must be a finite number above 0, in billions of parameters"
+                yield f"--n-params {value:g}: {words}"
         for value in self.probability:
             if not 0 < value < 1:
                 yield f"--probability {value:g}: must be above 0 and below 1; no law is certain"

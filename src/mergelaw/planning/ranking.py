@@ -1,17 +1,22 @@
 """Subsets in the order of their expected loss, and how sure that order is."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 import polars as pl
+from scipy.stats import t as student
 
 from mergelaw.laws.forms import Array
-from mergelaw.laws.resampling import LEVEL, reach
+from mergelaw.laws.resampling import LEVEL
 
 TIED = 0.05
 """A subset cannot be told from the first if it is the better one with this probability at least."""
+
+
+ROUNDING = 1e-12
+"""Nats per token that are none."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +32,7 @@ class RankedSubset:
         What is expected of it; of a measured subset, its measured loss (or what the surface makes
         of that, where the measurement has an error).
     stderr, low, high : float
-        Standard error, and the interval that holds the loss with the ranking's level.
+        Standard error, and the interval that holds the loss, not below 0, with the ranking's level.
     measured : float or None
         Its loss in the table; None: not measured.
     p_best, p_within : float
@@ -72,6 +77,8 @@ class Ranking:
         Regret of a candidate taken at random.
     notes : tuple of str
         What a reader has to know.
+    n_items : dict of str to int
+        Items of each domain of the target; 0 where the table does not tell.
     """
 
     rows: tuple[RankedSubset, ...]
@@ -82,11 +89,17 @@ class Ranking:
     n_measured: int
     random_regret: float
     notes: tuple[str, ...]
+    n_items: Mapping[str, int]
 
     @property
     def best(self) -> RankedSubset:
         """The subset with the least expected loss."""
         return self.rows[0]
+
+    @property
+    def tells(self) -> bool:
+        """Whether the first is expected to be no worse than a candidate taken at random."""
+        return self.best.regret <= self.random_regret + ROUNDING
 
     @property
     def n_tied(self) -> int:
@@ -101,6 +114,7 @@ class Ranking:
         """Return the ranking for JSON, all of it or the first rows."""
         told = {name: getattr(self, name) for name in ("target", "text", "level", "within")}
         told |= {"n_subsets": len(self.rows), "n_measured": self.n_measured, "n_tied": self.n_tied}
+        told |= {"n_items": dict(self.n_items), "tells": self.tells}
         told |= {"random_regret": self.random_regret, "notes": list(self.notes)}
         return told | {"subsets": [asdict(row) for row in self.rows[:top]]}
 
@@ -119,7 +133,7 @@ class Predicted:
         NaN where nothing was measured.
     draws : array, shape (draws, subsets)
         Losses that could be true, all of a draw together: what they share stands in each.
-    freedom : float
+    freedom : float or array, shape (subsets,)
         Degrees of freedom of the errors.
     """
 
@@ -129,19 +143,19 @@ class Predicted:
     stderr: Array
     measured: Array
     draws: Array
-    freedom: float
+    freedom: float | Array
 
 
 def rank(
     predicted: Predicted, target: str, text: str, within: float, n_measured: int,
-    notes: Sequence[str] = (),
+    notes: Sequence[str] = (), n_items: Mapping[str, int] | None = None,
 ) -> Ranking:  # fmt: skip
     """Rank subsets by what is expected of them.
 
     Parameters
     ----------
     predicted : Predicted
-    target, text, within, n_measured, notes
+    target, text, within, n_measured, notes, n_items
         See `Ranking`.
     """
     draws = predicted.draws
@@ -152,15 +166,16 @@ def rank(
     above = draws - best[:, None]
     regret, p_within = above.mean(axis=0), (above <= within).mean(axis=0)
     first = order[0]
-    better = (draws < draws[:, [first]]).mean(axis=0)
-    half = reach(predicted.freedom) * predicted.stderr
+    rival = draws[:, [first]]
+    better = (draws < rival).mean(axis=0) + (draws == rival).mean(axis=0) / 2  # equals are no worse
+    half = student.ppf((1 + LEVEL) / 2, predicted.freedom) * predicted.stderr
     rows = tuple(
         RankedSubset(
             predicted.names[i],
             int(predicted.ks[i]),
             float(predicted.losses[i]),
             float(predicted.stderr[i]),
-            float(predicted.losses[i] - half[i]),
+            max(float(predicted.losses[i] - half[i]), 0.0),
             float(predicted.losses[i] + half[i]),
             None if np.isnan(predicted.measured[i]) else float(predicted.measured[i]),
             float(p_best[i]),
@@ -171,5 +186,6 @@ def rank(
         for i in order
     )
     return Ranking(
-        rows, target, text, LEVEL, within, n_measured, float(regret.mean()), tuple(notes)
-    )
+        rows, target, text, LEVEL, within, n_measured, float(regret.mean()), tuple(notes),
+        dict(n_items or {}),
+    )  # fmt: skip

@@ -52,12 +52,26 @@ def stop_at(gains: Sequence[float], stderr: Sequence[float | None], eps: float) 
     for k, (gain, error) in enumerate(zip(gains, errors, strict=True), start=1):
         if gain < eps and (error is None or gain < CLEAR * error):
             bound = "its error is not known" if error is None else f"two errors are {2 * error:.2g}"
-            words = f"expert {k + 1} would gain {gain:.2g} nats per token, below {eps:g}; {bound}"
+            told = f"gain {_below(gain, eps)} nats per token, below {eps:g}"
+            words = f"expert {k + 1} is expected to {told}; {bound}"
             return Stop(eps, k, True, known, words)
     small = next((k for k, gain in enumerate(gains, start=1) if gain < eps), None)
     words = (
-        f"every expert of the pool gains {eps:g} or more"
+        f"every expert of the pool is expected to gain {eps:g} or more{_unclear(gains, errors)}"
         if small is None
         else f"gains fall below {eps:g} at k = {small}, but are still clear of their errors"
     )
     return Stop(eps, len(gains) + 1, False, known, words)
+
+
+def _below(gain: float, eps: float) -> str:
+    """Return a gain with two digits, or as many as show that it is below `eps`."""
+    texts = (f"{gain:.{digits}g}" for digits in range(2, 17))
+    return next((text for text in texts if float(text) < eps), f"{gain!r}")
+
+
+def _unclear(gains: Sequence[float], errors: Sequence[float | None]) -> str:
+    """Return how many of the gains, large as they are, could be none."""
+    pairs = zip(gains, errors, strict=True)
+    lost = sum(error is not None and gain < CLEAR * error for gain, error in pairs)
+    return f"; {lost} of {len(gains)} gains are not clear of their errors" if lost else ""

@@ -16,6 +16,10 @@ from mergelaw.planning.law_file import Costs
 HOUR = 3600.0
 BILLION = 1e9
 
+COUNTED = ("expert", "multitask", "chunk")
+"""Rules whose jobs tell hours: all of them are done before the laws are, so that no job that is
+still running changes what is told."""
+
 Spent = list[dict[str, Any]]
 """Rows of jobs, with the columns of `mergelaw.tables.COSTS`."""
 
@@ -50,7 +54,7 @@ def study_costs(
     over the sweep's merges, of all k. Serving is by the cost model, 2 N FLOPs a token. Not measured
     is null.
     """
-    spent = jobs_spent(study, paths).jobs
+    spent = [row for row in jobs_spent(study, paths).jobs if row["rule"] in COUNTED]
     machine = usual_machine("cpu").machine(any_device=True)
     text = text_length(study, paths.shard_contents)
     merged, _ = measured_jobs(study, paths, machine, text)

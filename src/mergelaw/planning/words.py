@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from textwrap import fill, indent
 
 from mergelaw.costs.words import columns
-from mergelaw.planning.answers import Near, Needed
+from mergelaw.planning.answers import Needed, chance_words
 from mergelaw.planning.choices import Bought
 from mergelaw.planning.plan_result import AtK, LawPlan, Plan, SizePlan
 from mergelaw.planning.question import Question
@@ -33,7 +33,8 @@ def _lines(found: Plan) -> Iterator[str]:
     yield _wrapped(f"{found.name}: {found.source}. Pool of {found.pool} experts{counted}{text}.")
     yield ""
     pairs = [(law, size) for law in found.laws for size in law.sizes]
-    rows = [_row(law, size, found.question) for law, size in pairs]
+    n_needed = len(_needed_headings(found))
+    rows = [_row(law, size, found.question, n_needed) for law, size in pairs]
     yield from columns([_headings(found), *rows], n_left=3)
     yield "Losses in nats per token, by the law; a floor is an extrapolation to endless experts."
     yield from _legend(pairs)
@@ -53,9 +54,9 @@ def _lines(found: Plan) -> Iterator[str]:
 
 
 LEGEND = {
-    "unlikely": "the pool's law reaches the target, with less chance than asked",
+    "unlikely": "the law or its error reaches the target, with less chance than asked",
     "beyond pool": "more experts than the pool has; in brackets how many, by the law",
-    "unreachable": "the target is not above the floor",
+    "unreachable": "the target is not above the floor, by two standard errors where they are known",
     "not identified": "the target is below what the pool reaches, and the floor is not identified",
 }
 
@@ -72,24 +73,37 @@ def _legend(pairs: list[tuple[LawPlan, SizePlan]]) -> Iterator[str]:
 
 def _headings(found: Plan) -> tuple[str, ...]:
     asked = found.question
-    needed = [f"k at p = {chance:g}" for chance in asked.probability if asked.target is not None]
     return (
         *("method", "domain", "size", "L(1)", f"L({found.pool})", "floor"),
         *(f"k for {share:.0%}" for share in asked.shares),
-        *needed,
+        *_needed_headings(found),
         *(["k near floor"] * (asked.gap is not None)),
         *(["stop at k"] * (asked.eps is not None)),
     )
 
 
-def _row(law: LawPlan, size: SizePlan, asked: Question) -> tuple[str, ...]:
+def _needed_headings(found: Plan) -> list[str]:
+    """Return the heads of experts for a target: one without a probability where none is known."""
+    asked = found.question
+    if asked.target is None:
+        return []
+    if not _tells_chances(found):
+        return [f"k for {asked.target:g}"]
+    return [f"k at p = {chance:g}" for chance in asked.probability]
+
+
+def _tells_chances(found: Plan) -> bool:
+    return any(n.chance is not None for law in found.laws for s in law.sizes for n in s.needed)
+
+
+def _row(law: LawPlan, size: SizePlan, asked: Question, n_needed: int) -> tuple[str, ...]:
     floor = f"{size.floor:.4f}" if size.identified else "not known"
     return (
         *(law.method, law.domain, size.size),
         *(f"{size.points[0].loss:.4f}", f"{size.points[-1].loss:.4f}", floor),
         *(_told(share.k) for share in size.returns),
-        *(_needed(needed) for needed in size.needed),
-        *([_near(size.near_floor)] * (asked.gap is not None)),
+        *(_needed(needed) for needed in size.needed[:n_needed]),
+        *([_near(size)] * (asked.gap is not None)),
         *([str(size.stop.k) if size.stop else "-"] * (asked.eps is not None)),
     )
 
@@ -104,10 +118,13 @@ def _needed(needed: Needed) -> str:
     return MARKS[needed.status] + (f" ({needed.k:,})" if needed.k else "")
 
 
-def _near(near: Near | None) -> str:
-    if near is None or near.k is None:
+def _near(size: SizePlan) -> str:
+    near = size.near_floor
+    if near is None or not size.identified:
         return "not known"
-    return str(near.k) if near.in_pool else f"> pool ({near.k:,})"
+    if near.in_pool:
+        return str(near.k)
+    return MARKS["beyond pool"] + ("" if near.k is None else f" ({near.k:,})")
 
 
 def _reasons(law: LawPlan, size: SizePlan, k: int | None) -> Iterator[str]:
@@ -172,7 +189,7 @@ def _bought(law: LawPlan, bought: Bought, asked: Question) -> Iterator[str]:
         )
     if asked.target is not None and bought.cheapest is not None:
         least = bought.cheapest
-        chance = "" if least.chance is None else f" (probability {least.chance:.3g})"
+        chance = "" if least.chance is None else f" (probability {chance_words(least.chance)})"
         yield (
             f"{where}: cheapest for a loss of {asked.target:g}: {least.size} with k = {least.k}, "
             f"for {least.cost:,.4g} {unit}{chance}"

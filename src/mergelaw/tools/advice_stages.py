@@ -7,12 +7,20 @@ from typing import Any, NamedTuple
 from mergelaw.config import Study
 from mergelaw.config.data import FilesSource
 from mergelaw.design import BASE, chunks
+from mergelaw.hub import resolve
 from mergelaw.jobs.record import read_record, record_path
 from mergelaw.jobs.recording import recorded
 from mergelaw.jobs.rules import RULES
 from mergelaw.paths import StudyPaths, checkpoint_folder
 from mergelaw.provenance import fingerprint
 from mergelaw.tables import read_provenance
+
+TOKENIZER_FILES = (
+    "tokenizer.json", "tokenizer.model", "tokenizer_config.json", "special_tokens_map.json",
+    "added_tokens.json", "chat_template.jinja", "vocab.json", "vocab.txt", "merges.txt",
+    "spiece.model", "sentencepiece.bpe.model", "tekken.json",
+)  # fmt: skip
+"""Files that a tokenizer is loaded from, where a model has them."""
 
 
 class Step(NamedTuple):
@@ -62,9 +70,18 @@ def _text_steps(study: Study, paths: StudyPaths) -> Iterator[Step]:
         files = domain.source.files if isinstance(domain.source, FilesSource) else ()
         inputs = tuple(map(Path, files))
         yield Step("items", (domain.name,), write_items, paths.items(domain.name), inputs)
-    yield Step("tokenizer", (), write_tokenizer, paths.tokenizer, ())
+    yield Step("tokenizer", (), write_tokenizer, paths.tokenizer, tuple(_tokenizer_files(study)))
     inputs = (*(paths.items(name) for name in study.domain_names), paths.tokenizer)
     yield Step("shards", (), write_shards, paths.shard_contents, inputs)
+
+
+def _tokenizer_files(study: Study) -> Iterator[Path]:
+    """Yield what the tokenizer is made from: the base's files of it, and a template's file."""
+    folder = resolve(str(study.tokenizer.path))
+    yield from (folder / name for name in TOKENIZER_FILES if (folder / name).is_file())
+    template = Path(study.tokenizer.template or "").expanduser()
+    if template.suffix == ".jinja":
+        yield template
 
 
 def _sweep_steps(study: Study, paths: StudyPaths) -> Iterator[Step]:
@@ -91,9 +108,10 @@ def _law_steps(paths: StudyPaths) -> Iterator[Step]:
     from mergelaw.laws.stage import write_curves, write_fits
     from mergelaw.planning.stage import write_law_file
 
-    curves, fits = (paths.laws / table.file for table in (schemas.CURVES, schemas.FITS))
-    yield Step("curves", (), write_curves, curves, (paths.losses,))
-    yield Step("fits", (), write_fits, fits, (curves, paths.losses))
+    tables = schemas.SPECIALISTS, schemas.FITS  # a table written last: with it all of its job is
+    specialists, fits = (paths.laws / table.file for table in tables)
+    yield Step("curves", (), write_curves, specialists, (paths.losses,))
+    yield Step("fits", (), write_fits, fits, (specialists, paths.losses))
     yield Step("law_file", (), write_law_file, paths.law_file, (fits,))
 
 

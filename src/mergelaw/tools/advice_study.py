@@ -1,6 +1,8 @@
 """A study of given checkpoints from what a newcomer has: base, experts, text and a budget."""
 
+import filecmp
 import json
+import shlex
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +14,14 @@ from mergelaw.config import Study, parse_study
 from mergelaw.config.recipe import method_from_text
 from mergelaw.config.refs import expert_names
 from mergelaw.data.own_text import source_of
+from mergelaw.design import BASE
 from mergelaw.errors import ConfigError, DataError, MergeLawError, listing
 from mergelaw.files import write_json, write_text
 from mergelaw.hub import is_hub_name, resolve
+from mergelaw.merging.digests import weights_digest
 from mergelaw.paths import StudyPaths
+from mergelaw.preflight.members import Opened as Model
+from mergelaw.preflight.members import entries
 from mergelaw.preflight.report import Preflight, preflight
 from mergelaw.tools.choosing import target_problems
 from mergelaw.tools.merging import named_experts
@@ -33,13 +39,21 @@ MERGED, RECORD = "merged", "mergelaw.json"
 CHUNK = 20
 """Merges between two readings of base and experts; a larger budget appends chunks."""
 
+NO_OPTION = "; if that is meant, use lineage: report"
+"""The end of a problem that names a way out which a recipe has, and advice has not."""
+
 LONGEST = 2048
 """Tokens of an item, where the base reads more."""
 
-HEAD = """\
-# Written by `mergelaw advise`, which goes on with it; so does, in a copy of the repository,
-#   snakemake --cores all --directory {folder} --configfile {folder}/study.yaml
+FIRST = "# Written by `mergelaw advise`"
+"""How a study of advice begins."""
+
+HEAD = (
+    FIRST
+    + """, which goes on with it; so does, in a copy of the repository,
+#   {words}
 """
+)
 
 
 @dataclass(frozen=True)
@@ -105,7 +119,7 @@ def prepared(asked: Asked) -> Opened:
     raw = _raw(asked, checked, experts, domains, method)
     study = parse_study(raw, "the study of these options")
     config, paths = asked.out / "study.yaml", StudyPaths(asked.out / "results" / NAME)
-    head = HEAD.format(folder=asked.out.absolute())
+    head = HEAD.format(words=workflow_words(asked.out, config))
     write_text(config, head + yaml.safe_dump(raw, sort_keys=False, allow_unicode=True))
     write_json(paths.config, raw)
     return Opened(study, paths, config, tuple(f"note: {note}" for note in checked.notes))
@@ -126,10 +140,36 @@ def _option_problems(asked: Asked) -> Iterator[str]:
         if not value > 0:
             yield f"{name} {value}: must be above 0"
     merged = asked.out / MERGED
-    if merged.exists() and not (merged / RECORD).is_file():
-        yield f"{merged}: is there, and no merge of mergelaw's; move it, or name another --out"
+    if (merged.exists() or merged.is_symlink()) and not _is_ours(merged):
+        yield f"{merged}: is there, and no merge of this advice's; move it, or name another --out"
     if not asked.data:
         yield "--data: none given; name a file of held-out text"
+
+
+def _is_ours(merged: Path) -> bool:
+    """Tell whether a folder is an earlier merge of advice, which a new one may take the place of.
+
+    Else it is refused before the study is written: a study beside it tells that it was not.
+    """
+    study = merged.parent / "study.yaml"
+    if merged.is_symlink() or merged_recipe(merged) is None or not study.is_file():
+        return False
+    return study.read_text(encoding="utf-8", errors="replace").startswith(FIRST)
+
+
+def merged_recipe(folder: Path) -> dict[str, Any] | None:
+    """Return the recipe that a merged checkpoint tells; None where it tells none."""
+    try:
+        recipe = json.loads((folder / RECORD).read_text(encoding="utf-8"))["recipe"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return recipe if isinstance(recipe, dict) else None
+
+
+def workflow_words(out: Path, config: Path) -> str:
+    """Return the command that runs the study of an advice as any other, for a shell."""
+    folder, file = (shlex.quote(str(path.absolute())) for path in (out, config))
+    return f"snakemake --cores all --directory {folder} --configfile {file}"
 
 
 def _experts(asked: Asked, problems: list[str]) -> dict[str, str]:
@@ -154,8 +194,34 @@ def _checked(base: str, experts: Mapping[str, str], problems: list[str]) -> Pref
     except MergeLawError as error:
         problems += problem_lines(error)
         return None
-    problems += found.problems
-    return None if found.problems else found
+    told = [problem.removesuffix(NO_OPTION) for problem in found.problems]
+    problems += told or _copies(found)
+    return None if told else found
+
+
+def _copies(checked: Preflight) -> list[str]:
+    """Return which models hold the same weights in files of their own: each would count twice."""
+    problems, firsts = list[str](), dict[str, list[tuple[str, Model]]]()
+    for name, model in {BASE: checked.base, **checked.experts}.items():
+        alike = firsts.setdefault(weights_digest(model), [])
+        first = next((who for who, other in alike if _same_files(model, other)), None)
+        if first == BASE:
+            problems.append(f"--expert {name}: is a copy of the base; leave it out")
+        elif first is not None:
+            problems.append(
+                f"--expert {name}: is a copy of expert {first!r}: it would count twice; leave one "
+                "out"
+            )
+        alike.append((name, model))
+    return problems
+
+
+def _same_files(first: Model, second: Model) -> bool:
+    """Compare byte by byte, as digests are of samples."""
+    files = [sorted({entry.path for entry in entries(model)}) for model in (first, second)]
+    if len(files[0]) != len(files[1]):
+        return False
+    return all(filecmp.cmp(a, b, shallow=False) for a, b in zip(*files, strict=True))
 
 
 def _domains(asked: Asked, problems: list[str]) -> dict[str, dict[str, Any]]:
@@ -170,7 +236,7 @@ def _domains(asked: Asked, problems: list[str]) -> dict[str, dict[str, Any]]:
             continue
         domains[name] = {}
         try:
-            source = source_of(Path(file).expanduser(), asked.out / "text")
+            source = source_of(Path(file).expanduser(), asked.out / "text" / f"{name}.jsonl")
         except DataError as error:
             problems.append(f"--data {error}")
             continue

@@ -1,24 +1,32 @@
 """What `mergelaw advise` does: the cost, the measured merges, the law, the choice, the merge."""
 
-import json
+import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import polars as pl
 
 from mergelaw.cells import cell, cell_recipe
 from mergelaw.config.recipe import MergeRecipe
 from mergelaw.design import BASE
+from mergelaw.files import sync
+from mergelaw.laws import schemas
 from mergelaw.laws.forms import Array
-from mergelaw.planning.advice import Advice, Merged, curve_of_target, stop_of
+from mergelaw.planning.advice import Advice, Merged
 from mergelaw.planning.choose import choose
-from mergelaw.planning.law_file import read_law_file
+from mergelaw.planning.fitted_law import FittedLaw
+from mergelaw.planning.forecasting import fit_law
 from mergelaw.planning.loss_table import SubsetLosses, read_losses, weights_of
 from mergelaw.planning.ranking import RankedSubset, Ranking
-from mergelaw.tools.advice_stages import run_steps
-from mergelaw.tools.advice_study import MERGED, RECORD, SIZE, Asked, Opened
+from mergelaw.tables import read_table
+from mergelaw.tools.advice_stages import FEWEST_K, run_steps
+from mergelaw.tools.advice_study import MERGED, RECORD, SIZE, Asked, Opened, merged_recipe
 from mergelaw.tools.choosing import mixture_of
+
+MERGING = ".merging"
+"""Folder, in that of the advice, of a merge that is not finished."""
 
 
 def cost_words(opened: Opened, device: str) -> Iterator[str]:
@@ -53,23 +61,48 @@ def made_advice(opened: Opened, asked: Asked, say: Callable[[str], None]) -> Adv
     table = read_losses(paths.losses, experts=study.expert_names, domains=study.domain_names)
     weights = weights_of(table.domains, asked.target, mixture_of(asked.mixture))
     ranking = choose(table, weights, asked.k, asked.max_k)
-    file = read_law_file(paths.law_file) if _has_laws(table) else None
-    curve, reason = curve_of_target(file, table.method, ranking.target)
-    merged = _merged(opened, asked, ranking.best.subset, weights, say)
+    law, reason = _law(opened, table, weights, ranking.target)
+    subset = ranking.best.subset
+    merged = _merged(opened, asked, subset, weights, say) if ranking.tells else None
     return Advice(
         ranking,
         _base_loss(paths.losses, table, weights),
         _measured(table, weights, len(table.experts)),
         _best_single(ranking, table, weights),
-        curve,
+        law,
         reason,
-        None if curve is None else stop_of(curve, asked.eps),
+        asked.eps,
         merged,
     )
 
 
-def _has_laws(table: SubsetLosses) -> bool:
-    return len(set(table.members.sum(axis=1).tolist())) >= 3
+def _law(
+    opened: Opened, table: SubsetLosses, weights: Array, target: str
+) -> tuple[FittedLaw | None, str]:
+    """Return the law of the mean loss over subsets, or why there is none.
+
+    The errors are those of the study's curves; of a mixture, which has none, a mean over all
+    subsets of a k is without one.
+    """
+    ks = table.members.sum(axis=1)
+    counts = {int(k): int((ks == k).sum()) for k in np.unique(ks)}
+    if len(counts) < FEWEST_K:
+        return None, "merges of fewer than three k are measured: no law can be fitted to two"
+    points = {k: float((table.losses @ weights)[ks == k].mean()) for k in counts}
+    path = opened.paths.laws / schemas.CURVES.file
+    rows = read_table(path, schemas.CURVES.schema).filter(
+        pl.col("k") > 0, domain=target, method=table.method
+    )
+    known = rows.drop_nulls("subset_se")
+    found = fit_law(
+        points,
+        len(table.experts),
+        errors=dict(known.select("k", "subset_se").iter_rows()),
+        n_subsets=counts,
+        text_error=max(rows["token_se"].drop_nulls(), default=0.0),
+        method=opened.study.methods[0].method,
+    )
+    return found, "" if found.case != "not_identified" else "; ".join(found.notes)
 
 
 def _base_loss(path: Path, table: SubsetLosses, weights: Array) -> float:
@@ -105,8 +138,10 @@ def _merged(
         say(f"merge {subset}: made before")
     else:
         say(f"merge {subset}")
-        shutil.rmtree(folder, ignore_errors=True)  # an earlier merge of ours: that was checked
-        _, record = merge_checkpoints(recipe, folder, Streaming(), study.accumulate)
+        made = asked.out / MERGING / MERGED  # by the same name, which its card tells
+        shutil.rmtree(made, ignore_errors=True)  # complete, but a kill kept it from its place
+        _, record = merge_checkpoints(recipe, made, Streaming(), study.accumulate)
+        _put(made, folder)
         for note in record["notes"]:
             say(f"note: {note}")
     shards = [opened.paths.shard(name) for name in study.domain_names]
@@ -116,14 +151,29 @@ def _merged(
     return Merged(str(folder), subset, losses, loss)
 
 
+def _put(made: Path, folder: Path) -> None:
+    """Put a finished merge in the place of an earlier one, which is kept until then."""
+    former = made.with_name(f"former-{MERGED}")
+    shutil.rmtree(former, ignore_errors=True)
+    if folder.exists():
+        os.replace(folder, former)
+    try:
+        os.replace(made, folder)
+    except BaseException:
+        if former.exists():
+            os.replace(former, folder)
+        raise
+    sync(folder.parent)
+    shutil.rmtree(made.parent, ignore_errors=True)
+
+
 def _is_merged(folder: Path, recipe: MergeRecipe, opened: Opened) -> bool:
     """Tell whether the folder holds this merge, made after the losses that it was chosen by."""
-    if not (folder / RECORD).is_file():
+    found, wanted = merged_recipe(folder), recipe.model_dump(mode="json")
+    if found is None:
         return False
-    found = json.loads((folder / RECORD).read_text(encoding="utf-8"))["recipe"]
-    wanted = recipe.model_dump(mode="json")
-    same = sorted(found["experts"]) == sorted(wanted["experts"])
-    same = same and found["dtype"] == wanted["dtype"]
-    same = same and found["method"] == wanted["method"]["method"]
-    same = same and found["parameters"] == wanted["method"]["parameters"]
+    same = sorted(found.get("experts", ())) == sorted(wanted["experts"])
+    same = same and found.get("dtype") == wanted["dtype"]
+    same = same and found.get("method") == wanted["method"]["method"]
+    same = same and found.get("parameters") == wanted["method"]["parameters"]
     return same and (folder / RECORD).stat().st_mtime >= opened.paths.losses.stat().st_mtime

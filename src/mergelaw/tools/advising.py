@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 
 from mergelaw.files import write_json
+from mergelaw.tools.advice_study import workflow_words
 from mergelaw.tools.options import Json
 
 ADVICE = "advice.json"
@@ -49,7 +50,7 @@ def advise(
         int | None, typer.Option("--max-k", help="Choose among subsets of at most so many.")
     ] = None,
     eps: Annotated[
-        float, typer.Option("--eps", help="The least gain worth one more expert, nats/token.")
+        float, typer.Option("--eps", help="The least gain worth one more expert, nats per token.")
     ] = 0.01,
     tokens: Annotated[
         int, typer.Option("--tokens", help="Tokens of each domain that merges are scored on.")
@@ -94,16 +95,18 @@ def advise(
     write_json(out / ADVICE, advice.facts())
     if as_json:
         print(json.dumps(advice.facts(), indent=2, allow_nan=False))
-        return
-    print(advice_text(advice), end="")
-    print(f"all of it: {out / ADVICE}; the study: {opened.config}")
-    print(_next_words(opened.config, out))
+    else:
+        print(advice_text(advice), end="")
+        print(f"all of it: {out / ADVICE}; the study: {opened.config}")
+        print(_next_words(opened.config, out))
+    if advice.merged is None:
+        raise typer.Exit(1)
 
 
 def _next_words(config: Path, out: Path) -> str:
     return (
-        "the same study with its report, from a copy of mergelaw's repository: snakemake --cores "
-        f"all --directory {out.absolute()} --configfile {config.absolute()}"
+        "the same study with its report, from a copy of mergelaw's repository: "
+        + workflow_words(out, config)
     )
 
 

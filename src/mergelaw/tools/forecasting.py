@@ -2,20 +2,26 @@
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mergelaw.errors import ConfigError, FitError, listing
-from mergelaw.tools.options import Json
+from mergelaw.errors import ConfigError, FitError, MergeLawError, listing
+from mergelaw.tools.options import Json, problem_lines
 
 if TYPE_CHECKING:
     from mergelaw.planning.fitted_law import FittedLaw
 
 Labelled = tuple[tuple[str, str, str], "FittedLaw"]
 """Method, domain and size of a curve, empty where they are not told, and its law."""
+
+Pairs = list[tuple[float, float]]
+"""k and a number."""
+
+Settings = dict[str, float | None]
+"""`text_error` and `misfit`."""
 
 Numbers = Annotated[str | None, typer.Option("--points", help="Mean losses, as 1=2.267,2=1.899.")]
 
@@ -65,45 +71,85 @@ def forecast(
     from mergelaw.planning.forecast_record import forecast_facts
     from mergelaw.planning.forecast_words import forecast_text
 
-    _require(points, file, pool, {"--gap": gap, "--eps": eps})
-    laws = list(
-        _from_table(file, pool, text_error, misfit)
-        if file
-        else _from_points((points or "", errors, subsets), pool or 0, text_error, method, misfit)
-    )
+    problems = _option_problems(points, file, pool, {"--gap": gap, "--eps": eps})
+    problems += _name_problems(out, name, {"--method": method, "--domain": domain})
+    settings: Settings = {"text_error": text_error, "misfit": misfit}
+    laws: list[Labelled] = []
+    if file is not None and points is None:
+        laws = _read(lambda: list(_from_table(file, pool, settings)), problems)
+    elif points is not None and file is None:
+        given = _numbers((points, errors, subsets), problems)
+        laws = _read(lambda: _from_points(given, pool, method, settings), problems)
+    if problems:
+        raise ConfigError(listing("forecast", told_once(problems)))
     laws = [((method or who[0], domain or who[1], who[2]), law) for who, law in laws]
-    if out is not None:
-        _write(out, laws, name)
+    not_written = "" if out is None else _write(out, laws, name)
     if as_json:
         facts = [_label(who) | forecast_facts(law, gap, eps) for who, law in laws]
         print(json.dumps(facts[0] if file is None else facts, indent=2, allow_nan=False))
     else:
         words = (forecast_text(law, ", ".join(filter(None, who)), gap, eps) for who, law in laws)
         print("\n".join(words), end="")
-    refused = [law for _, law in laws if law.case == "not_identified"]
+    refused = [law for _, law in laws if not law.answers]
     if len(refused) == len(laws):
-        raise FitError("; ".join(dict.fromkeys(note for law in refused for note in law.notes)))
+        notes = dict.fromkeys(note for law in refused for note in law.notes)
+        raise FitError("; ".join(filter(None, (*notes, not_written))))
 
 
-def _require(
+def _option_problems(
     points: str | None, file: Path | None, pool: int | None, positive: dict[str, float]
-) -> None:
-    """Refuse options that do not go together."""
+) -> list[str]:
+    """Return what is wrong with options that do not go together, or are out of range."""
     problems = []
     if (points is None) == (file is None):
         problems.append("give --points, as 1=2.267,2=1.899,4=1.710, or --file: one of the two")
     if pool is None:
         problems.append("--pool is missing: the experts that subsets are drawn from")
     problems += [
-        f"{name} {value:g}: must be positive, in nats per token"
+        f"{name} {value:g}: must be a finite number above 0, in nats per token"
         for name, value in positive.items()
         if not 0 < value < math.inf
     ]
-    if problems:
-        raise ConfigError(listing("forecast", problems))
+    return problems
 
 
-def pairs(option: str, text: str | None, problems: list[str]) -> list[tuple[float, float]]:
+def _name_problems(out: Path | None, name: str, names: dict[str, str | None]) -> list[str]:
+    """Return what is wrong with the law file's name and place, and with the names in it."""
+    problems = [
+        f"{option} {text!r}: must have no '/', which `plan --law FILE/METHOD/DOMAIN` could not name"
+        for option, text in names.items()
+        if out is not None and text and "/" in text
+    ]
+    if not name.strip():
+        problems.append("--name '': must be a name, as 'forecast'")
+    return problems + out_problems(out)
+
+
+def out_problems(out: Path | None) -> list[str]:
+    """Return what is wrong with the place of a file to write: its folder must be there."""
+    if out is None or out.absolute().parent.is_dir():
+        return []
+    return [f"--out {out}: the folder {out.parent} is not there: make it, or name another"]
+
+
+def told_once(problems: list[str]) -> list[str]:
+    """Return the problems, without those that only follow from points that cannot be read."""
+    unread = any(problem.startswith("--points:") for problem in problems)
+    follow = ("two k at least", "has no loss among the points") if unread else ()
+    kept = (one for one in problems if not any(words in one for words in follow))
+    return list(dict.fromkeys(kept))
+
+
+def _read(laws: Callable[[], list[Labelled]], problems: list[str]) -> list[Labelled]:
+    """Return laws; what keeps them from being made is added to the problems."""
+    try:
+        return laws()
+    except MergeLawError as error:
+        problems += problem_lines(error)
+        return []
+
+
+def pairs(option: str, text: str | None, problems: list[str]) -> Pairs:
     """Return the numbers of `1=2.267,2=1.899`; what cannot be read is added to the problems."""
     found = []
     for part in filter(None, (part.strip() for part in (text or "").split(","))):
@@ -115,34 +161,37 @@ def pairs(option: str, text: str | None, problems: list[str]) -> list[tuple[floa
     return found
 
 
+def _numbers(given: tuple[str | None, ...], problems: list[str]) -> list[Pairs]:
+    """Return points, errors and counts; what cannot be read is added to the problems."""
+    names = ("--points", "--errors", "--subsets")
+    return [pairs(name, text, problems) for name, text in zip(names, given, strict=True)]
+
+
 def _from_points(
-    given: tuple[str, str | None, str | None],
-    pool: int,
-    text_error: float,
-    method: str | None,
-    misfit: float | None,
-) -> Iterator[Labelled]:
+    given: list[Pairs], pool: int | None, method: str | None, settings: Settings
+) -> list[Labelled]:
+    from mergelaw.planning.few_points import MOST_POOL
     from mergelaw.planning.forecasting import fit_law
 
-    problems: list[str] = []
-    names = ("--points", "--errors", "--subsets")
-    points, errors, subsets = (pairs(*item, problems) for item in zip(names, given, strict=True))
-    if problems:
-        raise ConfigError(listing("forecast", problems))
-    allowed: dict[str, Any] = {"text_error": text_error, "method": method, "misfit": misfit}
-    law = fit_law(points, pool, errors=errors, n_subsets=subsets, **allowed)
-    yield ("", "", ""), law
+    points, errors, subsets = given
+    known = MOST_POOL if pool is None else pool  # its lack is told already
+    law = fit_law(
+        points, known, errors=errors, n_subsets=subsets, method=method,
+        text_error=settings["text_error"] or 0.0, misfit=settings["misfit"],
+    )  # fmt: skip
+    return [(("", "", ""), law)]
 
 
-def _from_table(
-    file: Path, pool: int | None, text_error: float, misfit: float | None
-) -> Iterator[Labelled]:
+def _from_table(file: Path, pool: int | None, settings: Settings) -> Iterator[Labelled]:
     """Yield a law for each method, domain and size of a table."""
     from mergelaw.laws.given.points import read_points
     from mergelaw.laws.given.reading import read_file
+    from mergelaw.planning.few_points import MOST_POOL
     from mergelaw.planning.forecasting import fit_law
 
     given = read_points(read_file(file), pool)
+    known = MOST_POOL if pool is None else pool  # its lack is told already
+    problems: list[str] = []
     for curve in given.curves:
         for size in dict.fromkeys(point.size for point in curve.points):
             mine = [point for point in curve.points if point.size == size]
@@ -150,15 +199,19 @@ def _from_table(
             try:
                 law = fit_law(
                     [(point.k, point.loss) for point in mine],
-                    pool or 0,
+                    known,
                     errors={point.k: point.se for point in mine if point.se is not None},
-                    text_error=text_error,
+                    text_error=settings["text_error"] or 0.0,
                     method=curve.method,
-                    misfit=misfit,
+                    misfit=settings["misfit"],
                 )
             except FitError as error:
-                raise FitError(f"{', '.join(filter(None, who)) or file}: {error}") from error
-            yield who, law
+                where = ", ".join(filter(None, who)) or file
+                problems += [f"{where}: {line}" for line in problem_lines(error)]
+            else:
+                yield who, law
+    if problems:
+        raise FitError(listing(str(file), list(dict.fromkeys(problems))))
 
 
 def _label(who: tuple[str, str, str]) -> dict[str, str | None]:
@@ -167,10 +220,14 @@ def _label(who: tuple[str, str, str]) -> dict[str, str | None]:
     }
 
 
-def _write(out: Path, laws: list[Labelled], name: str) -> None:
+def _write(out: Path, laws: list[Labelled], name: str) -> str:
+    """Write the law file; return in words that nothing was written, where there is no law."""
     from mergelaw.planning.forecast_record import joined
     from mergelaw.planning.law_file import write_laws
 
-    known = [(who, law) for who, law in laws if law.case != "not_identified"]
+    known = [(who, law) for who, law in laws if law.answers]
     if known:
         write_laws(out, joined(known, name))
+        return ""
+    older = "; the file that is there is older" if out.exists() else ""
+    return f"--out {out}: no law, so nothing is written{older}"

@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from mergelaw.errors import ConfigError, listing
+from mergelaw.errors import ConfigError, MergeLawError, listing
 from mergelaw.files import write_json
-from mergelaw.tools.forecasting import Numbers, pairs
-from mergelaw.tools.options import Json
+from mergelaw.tools.forecasting import Numbers, out_problems, pairs, told_once
+from mergelaw.tools.options import Json, problem_lines
 
 if TYPE_CHECKING:
     from mergelaw.planning.next_states import Known
@@ -61,14 +61,23 @@ def next_measurement(
     as_json: Json = False,
 ) -> None:
     """Say which k, and which subsets, to measure next to know a quantity better for its cost."""
-    from mergelaw.planning.next_answer import what_next
+    from mergelaw.planning.next_answer import quantity_problem, what_next
     from mergelaw.planning.next_words import next_facts, next_text
 
-    _require(points, config, pool, {"--eps": eps, "--cost-per-merge": cost_per_merge})
-    if config is not None:
-        known, method = _of_study(config, method, domain, size)
-    else:
-        known = [_of_points(points, pool or 0, errors, subsets, sd, method)]
+    problems = _option_problems(
+        points, config, pool, {"--eps": eps, "--cost-per-merge": cost_per_merge}
+    )
+    problems += [*filter(None, [quantity_problem(quantity, pool)]), *out_problems(out)]
+    known: list[Known] = []
+    try:
+        if config is not None and points is None:
+            known, method = _of_study(config, method, domain, size)
+        elif points is not None and config is None:
+            known = [_of_points((points, errors, subsets, sd), pool, method, problems)]
+    except MergeLawError as error:
+        problems += problem_lines(error)
+    if problems:
+        raise ConfigError(listing("next", told_once(problems)))
     answer = what_next(known, quantity, method or "", top, eps, cost_per_merge, batch)
     facts = next_facts(answer)
     if out is not None:
@@ -76,9 +85,9 @@ def next_measurement(
     print(json.dumps(facts, indent=2, allow_nan=False) if as_json else next_text(answer).rstrip())
 
 
-def _require(
+def _option_problems(
     points: str | None, config: Path | None, pool: int | None, positive: dict[str, float | None]
-) -> None:
+) -> list[str]:
     problems = []
     if (points is None) == (config is None):
         problems.append(
@@ -87,39 +96,37 @@ def _require(
     if points is not None and pool is None:
         problems.append("--pool is missing: the experts that subsets are drawn from")
     problems += [
-        f"{name} {value:g}: must be positive"
+        f"{name} {value:g}: must be a finite number above 0"
         for name, value in positive.items()
         if value is not None and not 0 < value < math.inf
     ]
-    if problems:
-        raise ConfigError(listing("next", problems))
+    return problems
 
 
 def _of_points(
-    points: str | None,
-    pool: int,
-    errors: str | None,
-    subsets: str | None,
-    sd: str | None,
-    method: str | None,
+    given: tuple[str | None, ...], pool: int | None, method: str | None, problems: list[str]
 ) -> "Known":
+    """Return what the points tell; what cannot be read is added to the problems."""
+    from mergelaw.planning.few_points import MOST_POOL
     from mergelaw.planning.forecasting import fit_law
     from mergelaw.planning.next_states import known_points, with_spreads
 
-    problems: list[str] = []
-    given = {"--points": points, "--errors": errors, "--subsets": subsets, "--sd": sd}
-    read = {name: pairs(name, text, problems) for name, text in given.items()}
+    names = ("--points", "--errors", "--subsets", "--sd")
+    read = {name: pairs(name, text, problems) for name, text in zip(names, given, strict=True)}
+    most = MOST_POOL if pool is None else pool  # its lack is told already
+    wrong = [(k, sd) for k, sd in read["--sd"] if not _is_spread(k, sd, most)]
     problems += [
-        f"--sd: k = {k:g} has {value:g}: must be a spread at a k from 1 to {pool - 1}"
-        for k, value in read["--sd"]
-        if not (0 < value < math.inf and k == int(k) and 1 <= k < pool)
+        f"--sd: k = {k:g} has {sd:g}: must be a spread above 0 at a k from 1 to {most - 1}"
+        for k, sd in wrong
     ]
-    if problems:
-        raise ConfigError(listing("next", problems))
-    sds = {int(k): value for k, value in read["--sd"]}
-    told = with_spreads(read["--errors"], read["--subsets"], sds, pool)
-    law = fit_law(read["--points"], pool, errors=told, n_subsets=read["--subsets"], method=method)
+    sds = {int(k): sd for k, sd in read["--sd"] if (k, sd) not in wrong}
+    told = with_spreads(read["--errors"], read["--subsets"], sds, most)
+    law = fit_law(read["--points"], most, errors=told, n_subsets=read["--subsets"], method=method)
     return known_points(law, sds)
+
+
+def _is_spread(k: float, sd: float, pool: int) -> bool:
+    return 0 < sd < math.inf and 1 <= k < pool and k == int(k)
 
 
 def _of_study(

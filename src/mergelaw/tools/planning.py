@@ -89,6 +89,7 @@ def plan(
     from mergelaw.planning.question import SHARES
     from mergelaw.planning.words import plan_text
 
+    priced, problems = given_prices(prices, serve)
     found = planned(
         law,
         method=method or (),
@@ -102,7 +103,8 @@ def plan(
         eps=eps,
         k=k,
         budget=budget,
-        prices=given_prices(prices, serve),
+        prices=priced,
+        problems=[*problems, *figure_problems(figure)],
     )
     if figure is not None:
         from mergelaw.tools.planning_figure import write_plan_figure
@@ -116,3 +118,10 @@ def plan(
         print(plan_text(found), end="")
     if not found.is_answered:
         raise typer.Exit(1)
+
+
+def figure_problems(path: Path | None) -> list[str]:
+    """Return what is wrong with a figure's name, before anything is planned."""
+    if path is None or path.suffix.lower() in (".svg", ".png"):
+        return []
+    return [f"--figure {path}: must end in .svg or .png"]

@@ -14,6 +14,7 @@ from mergelaw.planning.plan_result import LawPlan, Plan, SizePlan
 from mergelaw.planning.question import Question
 from mergelaw.report import style
 from mergelaw.report.colors import MARKERS, MUTED, SIZES, Look
+from mergelaw.tools.planning import figure_problems
 
 MOST = 12
 """Laws that one figure has panels for."""
@@ -27,10 +28,7 @@ def write_plan_figure(found: Plan, path: Path) -> None:
     ConfigError
         If the file's name ends otherwise, or the plan has more laws than a figure shows.
     """
-    kind = path.suffix.lower()
-    problems = []
-    if kind not in (".svg", ".png"):
-        problems.append(f"--figure {path}: must end in .svg or .png")
+    problems = figure_problems(path)
     if len(found.laws) > MOST:
         problems.append(
             f"--figure: {len(found.laws)} laws are too many for one figure; name a --method or a "
@@ -40,7 +38,7 @@ def write_plan_figure(found: Plan, path: Path) -> None:
         raise ConfigError("; ".join(problems))
     with style.settings():
         figure = plan_figure(found)
-        if kind == ".svg":
+        if path.suffix.lower() == ".svg":
             write_text(path, style.to_svg(figure))
         else:
             with atomic_file(path) as part:

@@ -34,6 +34,12 @@ const Answers = (() => {
   /** Of the band around a curve. */
   const LEVEL = 0.95;
 
+  /** Standard errors below the law's floor within which a target may still be above the true one. */
+  const COVERED = 2;
+
+  /** Experts up to which a number is told. */
+  const COUNTED = 1e15;
+
   /** @returns {number[]} 1, 2, ... pool. */
   const pool = (curve) => curve.loss.map((_, i) => i + 1);
 
@@ -42,17 +48,6 @@ const Answers = (() => {
 
   const gainStderrOf = (curve, k) => curve.gain_stderr[k - 1] ?? null;
   const measuredOf = (curve, k) => curve.measured[k - 1] ?? null;
-
-  /**
-   * The standard error of the floor, where it has all that the loss of the whole pool has: one that
-   * is smaller leaves the text's error out, because an extrapolation is never better known.
-   *
-   * @returns {number|null}
-   */
-  function floorStderrOf({ floor_stderr, stderr, loss }) {
-    const last = stderr[loss.length - 1] ?? null;
-    return floor_stderr !== null && last !== null && floor_stderr >= last ? floor_stderr : null;
-  }
 
   /** @returns {number} The chance that a loss known with a standard error is at most the target. */
   function chanceAtMost(target, loss, stderr, freedom) {
@@ -135,26 +130,35 @@ const Answers = (() => {
       );
     }
     if (target <= curve.floor) {
-      const error = floorStderrOf(curve);
-      const known = error === null ? "" : ` (standard error ${Words.error(error)})`;
-      return answer(
-        "unreachable",
-        null,
-        `it is not above the law's floor of ${Words.loss(curve.floor)}${known}; ${least}`,
-      );
+      const [status, reason] = notAboveFloor(curve, target, chance, least);
+      return answer(status, null, reason);
     }
-    const k = Math.max(kNearFloor(target - curve.floor, curve.tail, curve.offset), size + 1);
+    const least_k = kNearFloor(target - curve.floor, curve.tail, curve.offset);
+    const k = least_k === null ? null : Math.max(least_k, size + 1);
     return answer(
       "beyond pool",
       k,
-      `by the law it needs ${Words.whole(k)} experts, more than there are; ${least}`,
+      `by the law it needs ${counted(k)} experts, more than there are; ${least}`,
     );
   }
 
-  /** @returns {number} max(1, ceil(tail / gap - offset)); it may exceed the pool. */
-  function kNearFloor(gap, tail, offset) {
-    return Math.max(1, Math.ceil(tail / gap - offset - TOLERANCE));
+  /** @returns {[string, string]} Status and reason: out of reach, or only unlikely. */
+  function notAboveFloor({ floor, floor_stderr: error }, target, chance, least) {
+    const known = error === null ? "" : ` (standard error ${Words.error(error)})`;
+    const words = `it is not above the law's floor of ${Words.loss(floor)}${known}`;
+    if (error === null || chance === null || target <= floor - COVERED * error) {
+      return ["unreachable", `${words}; ${least}`];
+    }
+    const met = `and meets it with probability ${Words.chance(chance)}`;
+    return ["unlikely", `${words}, whose error covers it; ${least}, ${met}`];
   }
+
+  /** @returns {number|null} max(1, ceil(tail / gap - offset)), also above the pool; null: too many to count. */
+  function kNearFloor(gap, tail, offset) {
+    return tail / gap > COUNTED ? null : Math.max(1, Math.ceil(tail / gap - offset - TOLERANCE));
+  }
+
+  const counted = (k) => (k === null ? "more than 1e+15" : Words.whole(k));
 
   /** @returns {{gap: number, k: number|null, in_pool: boolean, reason: string}} */
   function nearFloor(curve, gap) {
@@ -164,11 +168,12 @@ const Answers = (() => {
     const size = curve.loss.length;
     const k = kNearFloor(gap, curve.tail, curve.offset);
     const left = Words.loss(curve.loss[size - 1] - curve.floor);
-    const reason =
-      k > size
-        ? `more than the pool of ${size}, which stays ${left} above the floor`
-        : `the law's loss there is ${Words.loss(curve.loss[k - 1])}`;
-    return { gap, k, in_pool: k <= size, reason };
+    const in_pool = k !== null && k <= size;
+    const takes = k === null ? `; it takes ${counted(k)}` : "";
+    const reason = in_pool
+      ? `the law's loss there is ${Words.loss(curve.loss[k - 1])}`
+      : `more than the pool of ${size}, which stays ${left} above the floor${takes}`;
+    return { gap, k, in_pool, reason };
   }
 
   /** @returns {number[]|null} R(k) = (L(1) - L(k)) / (L(1) - L(M)); null: nothing is gained. */
@@ -190,6 +195,19 @@ const Answers = (() => {
 
   /** Standard errors that a gain has to exceed to be clear. */
   const CLEAR = 2;
+
+  /** A gain with two digits, or as many as show that it is below eps. */
+  function below(gain, eps) {
+    let count = 2;
+    while (count < 16 && !(Number(gain.toPrecision(count)) < eps)) count += 1;
+    return Words.digits(gain, count);
+  }
+
+  /** How many of the gains, large as they are, could be none. */
+  function unclear(gains, errors) {
+    const lost = gains.filter((gain, i) => errors[i] !== null && gain < CLEAR * errors[i]).length;
+    return lost ? `; ${lost} of ${gains.length} gains are not clear of their errors` : "";
+  }
 
   /**
    * The smallest k at which one more expert's gain is below eps and below 2 errors
@@ -213,19 +231,20 @@ const Answers = (() => {
         return answer(
           i + 1,
           true,
-          `expert ${i + 2} would gain ${Words.error(gain)} nats per token, below ` +
+          `expert ${i + 2} is expected to gain ${below(gain, eps)} nats per token, below ` +
             `${Words.digits(eps)}; ${bound}`,
         );
       }
     }
     const reason = small
       ? `gains fall below ${Words.digits(eps)} at k = ${small}, but are still clear of their errors`
-      : `every expert of the pool gains ${Words.digits(eps)} or more`;
+      : `every expert of the pool is expected to gain ${Words.digits(eps)} or more` +
+        unclear(gains, errors);
     return answer(gains.length + 1, false, reason);
   }
 
   return {
-    LEVEL, chanceOf, floorStderrOf, gainStderrOf, gains, halfWidth, interval, kNearFloor, kOfReturn, measuredOf,
+    LEVEL, chanceOf, gainStderrOf, gains, halfWidth, interval, kNearFloor, kOfReturn, measuredOf,
     nearFloor, needed, pool, returns, stderrOf, stopAt,
   };
 })();

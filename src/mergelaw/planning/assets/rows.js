@@ -143,7 +143,7 @@ const Rows = (() => {
   function parametersOf(curve) {
     const { floor, tail, offset, identified } = curve;
     return identified
-      ? { floor, floor_stderr: Answers.floorStderrOf(curve), tail, offset }
+      ? { floor, floor_stderr: curve.floor_stderr, tail, offset }
       : { floor: null, floor_stderr: null, tail: null, offset: null };
   }
 

@@ -50,11 +50,11 @@ const Sayings = (() => {
 
   function ofGap(gap, near, curve) {
     const big =
-      near.k === null
+      !curve.identified
         ? STATUS["not identified"]
         : near.in_pool
           ? `${near.k} of ${curve.loss.length}`
-          : `${STATUS["beyond pool"]}, it takes ${Words.whole(near.k)}`;
+          : STATUS["beyond pool"] + (near.k === null ? "" : `, it takes ${Words.whole(near.k)}`);
     return {
       k: near.in_pool ? near.k : null,
       big,
@@ -124,7 +124,7 @@ const Sayings = (() => {
     const pool = curve.loss.length;
     const reach = `all ${pool} experts reach ${plus(curve.loss[pool - 1], Answers.stderrOf(curve, pool))}`;
     const said = curve.identified
-      ? [`floor ${plus(curve.floor, Answers.floorStderrOf(curve))}, an extrapolation; ${reach}`]
+      ? [`floor ${plus(curve.floor, curve.floor_stderr)}, an extrapolation; ${reach}`]
       : [
           "the points do not determine this law: floor and tail are not identified, and nothing " +
             "beyond the pool is told",

@@ -24,12 +24,13 @@ const Tables = (() => {
     return direction * (a - b);
   }
 
-  const field = (value) =>
-    value === null || value === undefined
-      ? ""
-      : /[",\n]/.test(`${value}`)
-        ? `"${`${value}`.replaceAll('"', '""')}"`
-        : `${value}`;
+  /** A name that a spreadsheet would take for a formula begins with an apostrophe in CSV. */
+  const harmless = (value) =>
+    typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : `${value}`;
+
+  const quoted = (text) => (/[",\n\r]/.test(text) ? `"${text.replaceAll('"', '""')}"` : text);
+
+  const field = (value) => (value === null || value === undefined ? "" : quoted(harmless(value)));
 
   /** @returns {string} All rows with every digit, in the order shown. */
   function csv(columns, rows) {
