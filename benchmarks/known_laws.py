@@ -162,7 +162,7 @@ LADDER_CAVEATS = (
     "One seed. Every subset of nine experts was merged and scored; intervals are for the mean over "
     "all subsets on new text.",
     "The law over sizes rests on four of them: its limit is not identified.",
-    "Hours are of two CPU cores that did other work beside the study: the most that it takes.",
+    "Hours are of two CPU cores that did nothing else.",
 )
 
 
