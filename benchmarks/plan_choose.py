@@ -7,8 +7,6 @@ affine plane), 6 (their complements), 9. Regret is on other text than the choice
 items of a domain are split in two random halves, one chooses and the other judges, and swapped.
 """
 
-import argparse
-import json
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +17,7 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.stats import spearmanr
 
+from benchmarks.of_results import print_figures
 from mergelaw.design import two_design
 from mergelaw.laws.resampling import LEVEL, reach
 from mergelaw.laws.subset_model import fit_subsets
@@ -217,14 +216,7 @@ def text(figures: dict[str, Any]) -> str:
 
 def main() -> None:
     """Print the figures of a study's results."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("results", type=Path, help="Such as results/default.")
-    parser.add_argument("--json", type=Path, help="Write the figures to this file, too.")
-    arguments = parser.parse_args()
-    figures = measure(arguments.results)
-    print(text(figures), end="")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    print_figures(__doc__, measure, text)
 
 
 if __name__ == "__main__":

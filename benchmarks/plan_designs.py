@@ -6,8 +6,6 @@ Only the table of losses is read. Every draw relabels the experts, as another se
 would. Nine experts: 34 merges at k = 1, 3, 6, 9 against 511.
 """
 
-import argparse
-import json
 import subprocess
 import sys
 from math import comb
@@ -19,14 +17,15 @@ import polars as pl
 from numpy.typing import NDArray
 from scipy.stats import t as student
 
+from benchmarks.of_results import print_figures
 from mergelaw.design import balanced, merges_for
 from mergelaw.errors import FitError
-from mergelaw.laws.balanced_errors import FEWEST_LEFT, FLOORS, members_of
+from mergelaw.laws.balanced_errors import FEWEST_LEFT, members_of
 from mergelaw.laws.between import between
 from mergelaw.laws.fitting import fit
 from mergelaw.laws.law import FLOOR_TAIL
 from mergelaw.laws.resampling import LEVEL
-from mergelaw.laws.subset_model import fit_subsets
+from mergelaw.laws.subset_model import FLOORS, fit_subsets
 
 Array = NDArray[Any]
 RELABELLINGS = 200
@@ -207,14 +206,7 @@ def text(figures: dict[str, Any]) -> str:
 
 def main() -> None:
     """Print the figures of a study's results."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("results", type=Path, help="Such as results/default.")
-    parser.add_argument("--json", type=Path, help="Write the figures to this file, too.")
-    arguments = parser.parse_args()
-    figures = measure(arguments.results)
-    print(text(figures), end="")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+    print_figures(__doc__, measure, text)
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from mergelaw.cli import _status
 from mergelaw.planning.law_file import Size, write_laws
 from mergelaw.planning.plan import plan
 from mergelaw.planning.prices import read_prices
+from mergelaw.tools.planning_figure import plan_figure
 from tests.planning.examples import PAGE, ROOT, blocks, run
 from tests.planning.plan_laws import costs, curve, law_file
 
@@ -48,6 +49,13 @@ def test_out_writes_the_json_and_text_is_printed(call, tmp_path):
     assert status == 0
     assert "k = 5: loss 0.3881, its error is not known" in out
     assert json.loads((tmp_path / "plan.json").read_text())["question"]["k"] == 5
+
+
+@pytest.mark.parametrize(("sizes", "scale"), [((), "log"), ("7b", "linear")])
+def test_costs_that_differ_much_have_a_logarithmic_axis(sizes, scale):
+    found = plan("qwen2.5/average/code", size=sizes, budget=500)
+    *_, costs = plan_figure(found).axes
+    assert costs.get_xscale() == scale
 
 
 @pytest.mark.parametrize("name", ["plan.svg", "plan.png"])

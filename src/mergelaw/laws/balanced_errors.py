@@ -14,10 +14,7 @@ import polars as pl
 from mergelaw.config import Study
 from mergelaw.errors import FitError
 from mergelaw.laws.forms import Array
-from mergelaw.laws.subset_model import fit_subsets
-
-FLOORS = (0.003, 0.03, 0.3)
-"""Floors of the misfit's weight that are tried: how much of it the merges of many experts have."""
+from mergelaw.laws.subset_model import FLOORS, fit_subsets
 
 FEWEST_LEFT = 5.0
 """Degrees of freedom that a surface must leave, for its misfit to be told."""

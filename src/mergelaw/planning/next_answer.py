@@ -116,13 +116,15 @@ def what_next(
         pointless=not ranked,
         complete=not found,
         stops={one.size: _stop(one, eps) for one in known},
-        cost_unit="device-hours"
-        if measured
-        else "merges"
-        if cost_per_merge is None
-        else "as given",
+        cost_unit=_cost_unit(measured, cost_per_merge),
         notes=tuple(dict.fromkeys(note for one in known for note in _notes(one))),
     )
+
+
+def _cost_unit(measured: bool, cost_per_merge: float | None) -> str:
+    if measured:
+        return "device-hours"
+    return "merges" if cost_per_merge is None else "as given"
 
 
 def quantity_problem(text: str, pool: int | None) -> str:

@@ -9,7 +9,7 @@ import typer
 
 from mergelaw.errors import TableError
 from mergelaw.files import write_json
-from mergelaw.tools.options import Json
+from mergelaw.tools.options import Json, Out
 
 if TYPE_CHECKING:
     from mergelaw.laws.downstream import Metric
@@ -39,9 +39,7 @@ def downstream(
         typer.Option("--metric", help="Only this metric; repeatable; by default all columns."),
     ] = None,
     as_json: Json = False,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Write the JSON to this file, too.")
-    ] = None,
+    out: Out = None,
 ) -> None:
     """Average downstream scores by k: one orientation, each metric counted once."""
     from mergelaw.laws.downstream import means_by_k, metrics_of, subset_scores

@@ -23,7 +23,7 @@ from mergelaw.costs.size_models import size_models
 from mergelaw.costs.training_inputs import training_inputs
 from mergelaw.files import write_json
 from mergelaw.paths import StudyPaths
-from mergelaw.tools.options import Json
+from mergelaw.tools.options import Json, Out
 
 Config = Annotated[Path, typer.Option("--config", help="The study's YAML file.")]
 JobMinutes = Annotated[
@@ -69,7 +69,6 @@ AnyMeasured = Annotated[
     bool,
     typer.Option("--measured", help="Use times of the study's finished jobs on any device."),
 ]
-Out = Annotated[Path | None, typer.Option("--out", help="Write the JSON to this file, too.")]
 
 
 def estimate(

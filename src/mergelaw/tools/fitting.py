@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import typer
 
 from mergelaw.files import write_json
-from mergelaw.tools.options import Json
+from mergelaw.tools.options import Json, Out
 
 
 def fit(
@@ -36,9 +36,7 @@ def fit(
             "--law", help="floor_tail: each size by itself; joint: over sizes; auto: both."
         ),
     ] = "auto",
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Write the JSON to this file, too.")
-    ] = None,
+    out: Out = None,
     as_json: Json = False,
 ) -> None:
     """Fit the law of merging to a table of losses, and tell what it shows and what it does not."""

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mergelaw.errors import ConfigError, FitError, MergeLawError, listing
-from mergelaw.tools.options import Json, problem_lines
+from mergelaw.tools.options import Json, out_problems, problem_lines
+from mergelaw.tools.points import Eps, Errors, Pairs, Points, Pool, Subsets, pairs, told_once
 
 if TYPE_CHECKING:
     from mergelaw.planning.fitted_law import FittedLaw
@@ -17,30 +18,18 @@ if TYPE_CHECKING:
 Labelled = tuple[tuple[str, str, str], "FittedLaw"]
 """Method, domain and size of a curve, empty where they are not told, and its law."""
 
-Pairs = list[tuple[float, float]]
-"""k and a number."""
-
 Settings = dict[str, float | None]
 """`text_error` and `misfit`."""
 
-Numbers = Annotated[str | None, typer.Option("--points", help="Mean losses, as 1=2.267,2=1.899.")]
-
 
 def forecast(
-    points: Numbers = None,
-    pool: Annotated[
-        int | None, typer.Option("--pool", help="Experts that subsets are drawn from.")
-    ] = None,
+    points: Points = None,
+    pool: Pool = None,
     file: Annotated[
         Path | None, typer.Option("--file", help="A table in place of --points, as `fit` takes it.")
     ] = None,
-    errors: Annotated[
-        str | None,
-        typer.Option("--errors", help="Standard errors of the losses from subsets, as 1=0.01."),
-    ] = None,
-    subsets: Annotated[
-        str | None, typer.Option("--subsets", help="Subsets averaged at each k, as 1=9,2=12.")
-    ] = None,
+    errors: Errors = None,
+    subsets: Subsets = None,
     text_error: Annotated[
         float, typer.Option("--text-error", help="Standard error from the choice of text.")
     ] = 0.0,
@@ -58,9 +47,7 @@ def forecast(
     gap: Annotated[
         float, typer.Option("--gap", help="Nats per token from the floor that k is told for.")
     ] = 0.01,
-    eps: Annotated[
-        float, typer.Option("--eps", help="The least gain that is worth one more expert.")
-    ] = 0.01,
+    eps: Eps = 0.01,
     name: Annotated[str, typer.Option("--name", help="Of the law file.")] = "forecast",
     out: Annotated[
         Path | None, typer.Option("--out", help="Write a law file, which `plan --law` reads.")
@@ -125,21 +112,6 @@ def _name_problems(out: Path | None, name: str, names: dict[str, str | None]) ->
     return problems + out_problems(out)
 
 
-def out_problems(out: Path | None) -> list[str]:
-    """Return what is wrong with the place of a file to write: its folder must be there."""
-    if out is None or out.absolute().parent.is_dir():
-        return []
-    return [f"--out {out}: the folder {out.parent} is not there: make it, or name another"]
-
-
-def told_once(problems: list[str]) -> list[str]:
-    """Return the problems, without those that only follow from points that cannot be read."""
-    unread = any(problem.startswith("--points:") for problem in problems)
-    follow = ("two k at least", "has no loss among the points") if unread else ()
-    kept = (one for one in problems if not any(words in one for words in follow))
-    return list(dict.fromkeys(kept))
-
-
 def _read(laws: Callable[[], list[Labelled]], problems: list[str]) -> list[Labelled]:
     """Return laws; what keeps them from being made is added to the problems."""
     try:
@@ -147,18 +119,6 @@ def _read(laws: Callable[[], list[Labelled]], problems: list[str]) -> list[Label
     except MergeLawError as error:
         problems += problem_lines(error)
         return []
-
-
-def pairs(option: str, text: str | None, problems: list[str]) -> Pairs:
-    """Return the numbers of `1=2.267,2=1.899`; what cannot be read is added to the problems."""
-    found = []
-    for part in filter(None, (part.strip() for part in (text or "").split(","))):
-        try:
-            k, value = map(float, part.split("="))
-            found.append((k, value))
-        except ValueError:
-            problems.append(f"{option}: {part!r} is not K=NUMBER, as in 1=2.267,2=1.899")
-    return found
 
 
 def _numbers(given: tuple[str | None, ...], problems: list[str]) -> list[Pairs]:

@@ -9,25 +9,18 @@ import typer
 
 from mergelaw.errors import ConfigError, MergeLawError, listing
 from mergelaw.files import write_json
-from mergelaw.tools.forecasting import Numbers, out_problems, pairs, told_once
-from mergelaw.tools.options import Json, problem_lines
+from mergelaw.tools.options import Json, Out, out_problems, problem_lines
+from mergelaw.tools.points import Eps, Errors, Points, Pool, Subsets, pairs, told_once
 
 if TYPE_CHECKING:
     from mergelaw.planning.next_states import Known
 
 
 def next_measurement(
-    points: Numbers = None,
-    pool: Annotated[
-        int | None, typer.Option("--pool", help="Experts that subsets are drawn from.")
-    ] = None,
-    errors: Annotated[
-        str | None,
-        typer.Option("--errors", help="Standard errors of the losses from subsets, as 1=0.01."),
-    ] = None,
-    subsets: Annotated[
-        str | None, typer.Option("--subsets", help="Subsets averaged at each k, as 1=9,2=12.")
-    ] = None,
+    points: Points = None,
+    pool: Pool = None,
+    errors: Errors = None,
+    subsets: Subsets = None,
     sd: Annotated[
         str | None, typer.Option("--sd", help="Spread of losses over subsets at a k, as 2=0.03.")
     ] = None,
@@ -52,12 +45,8 @@ def next_measurement(
         int, typer.Option("--batch", help="Subsets of one k to measure at once.", min=1)
     ] = 12,
     top: Annotated[int, typer.Option("--top", help="Suggestions to print.", min=1)] = 3,
-    eps: Annotated[
-        float, typer.Option("--eps", help="The least gain that is worth one more expert.")
-    ] = 0.01,
-    out: Annotated[
-        Path | None, typer.Option("--out", help="Write the JSON to this file, too.")
-    ] = None,
+    eps: Eps = 0.01,
+    out: Out = None,
     as_json: Json = False,
 ) -> None:
     """Say which k, and which subsets, to measure next to know a quantity better for its cost."""

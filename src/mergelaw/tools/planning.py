@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from mergelaw.files import write_json
-from mergelaw.tools.options import Json
+from mergelaw.tools.options import Json, Out
 
 Law = Annotated[
     str,
@@ -61,7 +61,6 @@ FigureFile = Annotated[
     Path | None,
     typer.Option("--figure", help="Draw curve, target and costs to this .svg or .png."),
 ]
-Out = Annotated[Path | None, typer.Option("--out", help="Write the JSON to this file, too.")]
 
 
 def plan(

@@ -114,6 +114,10 @@ def _mark(axes: Axes, x: float, y: float, look: Look) -> None:
     axes.plot([x], [y], color=look.color, marker="o", markersize=7, linestyle="none")
 
 
+WIDE = 10
+"""Costs that differ by more have a logarithmic axis; of less its labels would meet."""
+
+
 def _costs(
     axes: Axes, law: LawPlan, bought: Bought, looks: dict[str, Look], asked: Question
 ) -> None:
@@ -128,7 +132,7 @@ def _costs(
         axes.axvline(asked.budget, color=MUTED.light, **style.FLOOR)
     if bought.best is not None:
         _mark(axes, bought.best.cost, bought.best.loss, looks[bought.best.size])
-    if all(x > 0 for x in xs):
+    if 0 < min(xs, default=0) * WIDE < max(xs, default=0):
         axes.set_xscale("log")
     axes.set_xlabel(bought.currency)
     axes.set_ylabel("loss, nats per token")
