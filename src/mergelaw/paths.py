@@ -160,6 +160,22 @@ class StudyPaths:
         """Return the curves of a part."""
         return self.laws / "curves" / f"{part}.parquet"
 
+    def theory_table(self, name: str) -> Path:
+        """Return a table of the theory stage about the whole study."""
+        return self.root / "theory" / f"{name}.parquet"
+
+    def derivatives(self, size: str) -> Path:
+        """Return the derivatives at a size's full merges."""
+        return self.root / "theory" / size / "derivatives.parquet"
+
+    def updates(self, size: str) -> Path:
+        """Return how far nonlinear methods are from a mean of effective updates."""
+        return self.root / "theory" / size / "updates.parquet"
+
+    def weights(self, size: str) -> Path:
+        """Return the best weights found, and what they are compared with."""
+        return self.root / "theory" / size / "weights.parquet"
+
     @property
     def law_file(self) -> Path:
         """Return the study's laws with their errors and costs, as planning reads them."""

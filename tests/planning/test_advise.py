@@ -327,7 +327,7 @@ def test_the_printed_command_is_one_for_a_shell(pool, tmp_path, call):
 
 
 def test_where_the_measurements_do_not_tell_nothing_is_merged(pool, call, tmp_path, monkeypatch):
-    from mergelaw.planning.ranking import Ranking
+    from mergelaw.laws.ranking import Ranking
 
     monkeypatch.setattr(Ranking, "tells", False)
     status, out, _ = call(*options(pool, tmp_path / "a"))

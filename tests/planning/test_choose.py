@@ -10,10 +10,10 @@ import pytest
 
 from mergelaw.cli import _status
 from mergelaw.errors import TableError
+from mergelaw.laws.ranking import Predicted, rank
 from mergelaw.planning.candidates import all_subsets, n_subsets, searched
 from mergelaw.planning.choose import choose
 from mergelaw.planning.loss_table import read_losses, weights_of
-from mergelaw.planning.ranking import Predicted, rank
 
 EXPERTS = ("a", "b", "c", "d", "e")
 DOMAINS = ("math", "code")

@@ -16,6 +16,7 @@ from mergelaw.config.models import (
     Size,
     Training,
 )
+from mergelaw.config.theory import Theory
 
 
 class Laws(Section):
@@ -159,6 +160,9 @@ class Study(Section):
         None, description="Merges in several orders, made for the full report only."
     )
     laws: Laws = Field(Laws(), description="Fits and their checks.")
+    theory: Theory | None = Field(
+        None, description="Derivatives at one merge, made for the full report only."
+    )
 
     @property
     def expert_names(self) -> tuple[str, ...]:

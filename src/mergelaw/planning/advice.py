@@ -3,11 +3,11 @@
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from mergelaw.laws.ranking import RankedSubset, Ranking
 from mergelaw.planning.choose_words import interval_words, text_words
 from mergelaw.planning.fitted_law import FittedLaw
 from mergelaw.planning.forecast_record import curve_of, forecast_facts
 from mergelaw.planning.forecast_words import forecast_text
-from mergelaw.planning.ranking import RankedSubset, Ranking
 
 SHOWN = 5
 """Subsets that the words name."""

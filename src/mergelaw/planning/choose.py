@@ -7,6 +7,7 @@ import numpy as np
 
 from mergelaw.errors import TableError, listing
 from mergelaw.laws.forms import Array
+from mergelaw.laws.ranking import Predicted, Ranking, rank
 from mergelaw.laws.subset_model import (
     SubsetModel,
     fit_subsets,
@@ -15,7 +16,6 @@ from mergelaw.laws.subset_model import (
 from mergelaw.laws.uncertainty import generator, resampled
 from mergelaw.planning.candidates import MOST, all_subsets, n_subsets, searched
 from mergelaw.planning.loss_table import SubsetLosses
-from mergelaw.planning.ranking import Predicted, Ranking, rank
 
 WITHIN = 0.01
 """Nats per token: losses nearer than that are as good as equal, unless another is named."""

@@ -2,8 +2,8 @@
 
 from collections.abc import Iterator
 
+from mergelaw.laws.ranking import RankedSubset, Ranking
 from mergelaw.planning.loss_table import ONE, SubsetLosses
-from mergelaw.planning.ranking import RankedSubset, Ranking
 
 SUREST = 0.5
 """From this probability on a single subset is called the best."""

@@ -14,12 +14,12 @@ from mergelaw.design import BASE
 from mergelaw.files import sync
 from mergelaw.laws import schemas
 from mergelaw.laws.forms import Array
+from mergelaw.laws.ranking import RankedSubset, Ranking
 from mergelaw.planning.advice import Advice, Merged
 from mergelaw.planning.choose import choose
 from mergelaw.planning.fitted_law import FittedLaw
 from mergelaw.planning.forecasting import fit_law
 from mergelaw.planning.loss_table import SubsetLosses, read_losses, weights_of
-from mergelaw.planning.ranking import RankedSubset, Ranking
 from mergelaw.tables import read_table
 from mergelaw.tools.advice_stages import FEWEST_K, run_steps
 from mergelaw.tools.advice_study import MERGED, RECORD, SIZE, Asked, Opened, merged_recipe

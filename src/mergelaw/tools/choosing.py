@@ -14,8 +14,8 @@ from mergelaw.files import atomic_file, write_json
 from mergelaw.tools.options import Json, problem_lines
 
 if TYPE_CHECKING:
+    from mergelaw.laws.ranking import Ranking
     from mergelaw.planning.loss_table import SubsetLosses
-    from mergelaw.planning.ranking import Ranking
 
 TABLES = (".parquet", ".csv", ".json")
 
