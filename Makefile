@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 CORES ?= all
 
-.PHONY: demo test test-slurm test-workflow test-rest check bench bench-dag bench-eval bench-laws bench-merge bench-plan bench-seeds clean
+.PHONY: demo test test-slurm test-workflow test-rest check bench bench-dag bench-eval bench-laws bench-merge bench-plan bench-seeds bench-theory clean
 
 demo: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" snakemake --cores $(CORES)
@@ -54,6 +54,9 @@ bench-plan: $(VENV)/installed
 
 bench-seeds: $(VENV)/installed
 	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.seeds --cores 2
+
+bench-theory: $(VENV)/installed
+	PATH="$(CURDIR)/$(BIN):$$PATH" python -m benchmarks.theory --cores 2
 
 $(VENV)/installed: pyproject.toml envs/constraints.txt
 	@$(PYTHON) -c "import sys; sys.exit('mergelaw needs Python 3.11 or newer; set PYTHON=...' if sys.version_info < (3, 11) else 0)"

@@ -32,6 +32,7 @@ localrules:
     part_curves,
     fits,
     analysis,
+    predictions,
     law_file,
     planner,
     figure,
@@ -53,6 +54,8 @@ rule full:
         "<study>/planning/planner.html",
         rules.all.input,
         variant_losses,
+        size_theory,
+        theory_page,
 
 
 include: "workflow/rules/data.smk"
@@ -60,5 +63,6 @@ include: "workflow/rules/experts.smk"
 include: "workflow/rules/sweep.smk"
 include: "workflow/rules/merge.smk"
 include: "workflow/rules/laws.smk"
+include: "workflow/rules/theory.smk"
 include: "workflow/rules/planning.smk"
 include: "workflow/rules/report.smk"

@@ -13,7 +13,7 @@ from typing import Self
 from pydantic import Field, model_validator
 
 from mergelaw.config import Study, read_study
-from mergelaw.config.base import Name
+from mergelaw.config.base import Name, Section
 from mergelaw.config.messages import likeliest
 from mergelaw.config.method_checks import k_problems
 from mergelaw.config.methods import Method
@@ -187,9 +187,18 @@ def _no_such_mask(entry: Method, seeds: Iterable[str]) -> str:
 
 def _of_experts(method: Method, experts: Sequence[str]) -> Method:
     """Return a method whose numbers by expert name these experts only."""
-    numbers = {
-        name: {expert: value[expert] for expert in experts}
-        for name in type(method.parameters).model_fields
-        if isinstance(value := getattr(method.parameters, name), Mapping)
-    }
+    numbers: dict[str, object] = _numbers_of(method.parameters, experts)
+    groups = getattr(method.parameters, "groups", None)
+    if groups is not None:
+        copies = [group.model_copy(update=_numbers_of(group, experts)) for group in groups]
+        numbers["groups"] = tuple(copies)
     return method.model_copy(update={"parameters": method.parameters.model_copy(update=numbers)})
+
+
+def _numbers_of(section: Section, experts: Sequence[str]) -> dict[str, object]:
+    """Return the numbers by expert of a section, for these experts only."""
+    return {
+        name: {expert: value[expert] for expert in experts}
+        for name in type(section).model_fields
+        if isinstance(value := getattr(section, name), Mapping)
+    }

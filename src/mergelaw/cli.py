@@ -412,6 +412,33 @@ def laws_analysis(
         _run("analysis", write_analysis, study, paths, name)
 
 
+theory = _group("theory", "Derivatives at the full merge, what they predict, the best weights.")
+
+
+@theory.command("derivatives")
+def theory_derivatives(config: Config, size: Sizes = None) -> None:
+    """Take derivatives of the loss along task vectors at each size's full merge."""
+    from mergelaw.theory.measure import write_derivatives
+
+    _run_sizes("derivatives", write_derivatives, config, size)
+
+
+@theory.command("weights")
+def theory_weights(config: Config, size: Sizes = None) -> None:
+    """Search each size's best weights of the experts, and judge them on other text."""
+    from mergelaw.theory.weights import write_weights
+
+    _run_sizes("weights", write_weights, config, size)
+
+
+@theory.command("predictions")
+def theory_predictions(config: Config) -> None:
+    """Predict curves, subsets, laws and synergy from the derivatives, beside the measured."""
+    from mergelaw.theory.stage import write_predictions
+
+    _run("predictions", write_predictions, *_open(config))
+
+
 planning = _group("planning", "The study's laws as planning reads them, and the planner's page.")
 
 
@@ -464,9 +491,13 @@ def report_costs(config: Config, as_json: Json = False) -> None:
 @report.command("page")
 def report_page(
     config: Config,
-    page: Annotated[str, typer.Option("--page", help="`report`, or `full`: every analysis.")] = (
-        "report"
-    ),
+    page: Annotated[
+        str,
+        typer.Option(
+            "--page",
+            help="`report`, `full`: every analysis, or `theory`: predicted from one merge.",
+        ),
+    ] = "report",
 ) -> None:
     """Write a page, one HTML file that needs no network."""
     from mergelaw.report.registry import PAGES

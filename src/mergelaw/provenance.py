@@ -31,6 +31,7 @@ STAGE_VERSION = {
     "sweep": 3,
     "merge": 1,
     "laws": 2,
+    "theory": 1,
     "planning": 1,
     "report": 3,
 }
@@ -323,6 +324,41 @@ def _part_curves(study: Study, part: str) -> dict[str, Any]:
     return {**_part(study, part), **_curves(part_of(study, part))}
 
 
+def _derivatives(study: Study, size: str) -> dict[str, Any]:
+    if study.theory is None:
+        return {}
+    measured = study.theory.model_dump(mode="json", include={"routes", "step", "mask_probes"})
+    seeds = {label: _masks(study, label) for label in study.method_labels}
+    methods = [_dump(method) for method in study.methods]
+    return {**_pool_on_text(study, size), **measured, "methods": methods, "seeds": seeds}
+
+
+def _weights(study: Study, size: str) -> dict[str, Any]:
+    if study.theory is None:
+        return {}
+    keys = {"objectives", "calibration_tokens", "heldout_tokens", "step"}
+    return {**_pool_on_text(study, size), **study.theory.model_dump(mode="json", include=keys)}
+
+
+def _pool_on_text(study: Study, size: str) -> dict[str, Any]:
+    """Return what decides losses of merges of the whole pool, at any weights."""
+    entry, names = study.size(size), sorted(study.expert_names)
+    return {
+        "checkpoints": [entry.base, {name: entry.experts.get(name) for name in names}],
+        "domains": study.domain_names,
+        "arithmetic": [study.dtype, study.accumulate],
+        "seed": study.seed,
+    }
+
+
+def _predictions(study: Study) -> dict[str, Any]:
+    if study.theory is None:
+        return {}
+    asked = {"sizes": study.size_names, "scales": study.scales is not None}
+    routes = study.theory.model_dump(mode="json", include={"routes"})
+    return {**asked, **routes, **_laws(study)}
+
+
 def _law_file(study: Study) -> dict[str, Any]:
     asked = {"sizes": study.size_names, "multitask": study.multitask is not None}
     return {**asked, "notes": study.notes, **_laws(study)}
@@ -369,6 +405,9 @@ SLICES: dict[str, Callable[..., dict[str, Any]]] = {
     "part_curves": _part_curves,
     "fits": _laws,
     "analysis": _analysis,
+    "derivatives": _derivatives,
+    "weights": _weights,
+    "predictions": _predictions,
     "law_file": _law_file,
     "planner": _planner,
     "figure": _figure,

@@ -12,6 +12,7 @@ from mergelaw.config import Study
 from mergelaw.config.method_checks import has_scale, takes
 from mergelaw.config.methods import METHODS, Method
 from mergelaw.config.study import Orders, Scales
+from mergelaw.config.theory import Theory
 from mergelaw.design import Subset, cyclic, uniform
 from mergelaw.errors import ConfigError
 
@@ -165,3 +166,16 @@ def draw_orders(subset: Subset, count: int, study: Study) -> list[Subset]:
     while len(drawn) < min(count, math.factorial(subset.k)):
         drawn[Subset(tuple(generator.sample(subset.experts, subset.k)))] = None
     return list(drawn)
+
+
+# --- derivatives and weights ---
+
+
+def theory_of(study: Study) -> Theory:
+    """Return the section `theory`, or raise a `ConfigError` where the config has none."""
+    if study.theory is None:
+        raise ConfigError(
+            "theory: is missing; without it no derivatives are taken and no weights searched for; "
+            "add `theory: {}`"
+        )
+    return study.theory

@@ -640,7 +640,13 @@ def test_unequal_weights_on_the_sphere_are_refused():
 
 
 def test_every_method_has_its_peer():
-    assert sorted(peer.method for peer in PEERS.values()) == sorted(METHODS)
+    assert sorted([*(peer.method for peer in PEERS.values()), "layerwise"]) == sorted(METHODS)
+
+
+def test_weights_by_layer_have_no_peer_and_are_told():
+    entry = method_from_text("layerwise", {"code": 0.5, "algebra": 0.25})
+    with pytest.raises(ConfigError, match=r"'layerwise': mergekit has no such method.*--native"):
+        to_mergekit(recipe_of("/base", TWO, entry, dtype="float32"))
 
 
 def test_every_parameter_has_its_peer_or_one_fixed_value():

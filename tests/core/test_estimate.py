@@ -40,7 +40,11 @@ CPU = Machine(DEVICES["cpu"], 0.4, 2400, 24e9, 15e9, 2e9)
 H100 = Machine(DEVICES["H100"], 0.4, 2400, 256e9, 50e9, 2e9)
 
 
-FULL = (("scales", {"checked": [0.5]}), ("orders", {"subsets_per_k": 2}))
+FULL = (
+    ("scales", {"checked": [0.5]}),
+    ("orders", {"subsets_per_k": 2}),
+    ("theory", {"objectives": [{"label": "macro"}]}),
+)
 
 
 def ladder(machine=CPU, text=TEXT, *changes):

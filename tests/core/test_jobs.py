@@ -144,7 +144,7 @@ def test_jobs_with_a_cost_json_of_their_own_get_no_second_one(here):
             own.add(name)
             assert place.name.endswith("cost.json")
     training, sweep = {"base", "expert", "multitask"}, {"chunk", "scales", "best_scales", "orders"}
-    assert own == training | sweep | {"cell", "task_vectors"}
+    assert own == training | sweep | {"cell", "task_vectors", "derivatives", "weights"}
     with recorded(study, paths, "task_vectors", size="w16"):
         pass
     assert not list(paths.root.rglob("*cost*"))

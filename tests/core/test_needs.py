@@ -101,6 +101,7 @@ def test_jobs_cost_together_what_the_estimate_says_of_their_row(name):
     [
         *("base", "expert", "multitask", "multitask_losses", "snapshot_losses"),
         *("scales", "best_scales", "orders", "cell", "cell_losses", "task_vectors"),
+        *("derivatives", "weights"),
     ],
 )
 def test_a_job_s_row_is_the_estimate_s(rule):

@@ -147,6 +147,46 @@ def test_an_edit_makes_exactly_these_merges_beside_the_design_again(edit, jobs):
     assert {name for name in before if before[name] != after[name]} == jobs
 
 
+THEORY = ("derivatives", "weights", "predictions")
+OBJECTIVES = [{"label": "macro"}, {"label": "worst", "target": "worst"}]
+EVERY = set(THEORY)
+
+THEORY_CASES = {
+    "an objective": (("theory.objectives", OBJECTIVES), {"weights"}),
+    "tokens of calibration": (("theory.calibration_tokens", 99), {"weights"}),
+    "held-out tokens": (("theory.heldout_tokens", 99), {"weights"}),
+    "routes": (("theory.routes", ["pairs"]), {"derivatives", "predictions"}),
+    "random masks": (("theory.mask_probes", 9), {"derivatives"}),
+    "step": (("theory.step", 0.2), {"derivatives", "weights"}),
+    "density of TIES": (TIES_AT_05, {"derivatives", "predictions"}),
+    "mask seeds": (("mask_seeds", [3]), {"derivatives"}),
+    "type": (("dtype", "bfloat16"), {"derivatives", "weights"}),
+    "scales": (("scales", {}), {"predictions"}),
+    "resamples of the laws": (("laws.resamples", 300), {"predictions"}),
+    "seed": (("seed", 1), EVERY),
+    "batches": (("evaluation.batch_tokens", 99), set()),
+    "subsets of another size": (("sizes.1.design", [{"kind": "exhaustive", "k": [2]}]), set()),
+    "tokens of evaluation": (("evaluation.tokens_per_domain", 99), set()),  # their file tells
+}
+
+
+def of_theory(study) -> dict[str, str]:
+    """Return the fingerprints of the theory stage's jobs."""
+    size = {"size": "small"}
+    targets = {"derivatives": size, "weights": size, "predictions": {}}
+    return {job: fingerprint(study, "theory", job, **targets[job]) for job in THEORY}
+
+
+@pytest.mark.parametrize(("edit", "jobs"), THEORY_CASES.values(), ids=THEORY_CASES)
+def test_an_edit_makes_exactly_these_of_theory_again(edit, jobs):
+    before, after = (of_theory(study_of(("theory", {}), *e)) for e in ((), (edit,)))
+    assert {name for name in before if before[name] != after[name]} == jobs
+
+
+def test_theory_may_be_absent():
+    assert set(of_theory(study_of()).values()) == {digest([STAGE_VERSION["theory"], {}])}
+
+
 def test_merges_beside_the_design_may_be_absent():
     assert {variants(study_of())[job] for job in VARIANTS} == {digest([STAGE_VERSION["sweep"], {}])}
 

@@ -14,6 +14,7 @@ import torch
 from pydantic import TypeAdapter
 
 from mergelaw.config.methods import METHODS, Method
+from mergelaw.errors import ConfigError
 from mergelaw.merging.methods import RECIPES, recipe
 from mergelaw.merging.operators import random_uint16
 from mergelaw.merging.stream import Merge
@@ -185,6 +186,16 @@ def by_tensor(operator, vectors, w):
 
 def band(w, density, gamma):
     return oracles.banded(w.v, density, gamma, w.spans)
+
+
+def layered(w, groups):
+    """The weighted sum, with weights of their own for some tensors."""
+    parts = []
+    for name, span in zip(SHAPES, w.spans, strict=True):
+        own = groups.get(name, W)
+        weights = [own[e] for e in POOL] if isinstance(own, dict) else own
+        parts.append(oracles.weighted([v[span] for v in w.v], weights, normalize=False))
+    return np.concatenate(parts)
 
 
 def karcher(w, weights, *stop):
@@ -457,7 +468,20 @@ WHOLE = [
         tolerance=1e-9,
     ),
 ]
-CASES = [*MEANS, *TIES, *DARE, *BREADCRUMBS, *DELLA, *WHOLE]
+OTHERS = dict(zip(POOL, (-0.25, 1.0, 0.5), strict=True))
+LAYERWISE = [
+    case("layerwise", lambda w: oracles.weighted(w.v, normalize=False)),
+    case(
+        "layerwise",  # the first group that names a tensor decides
+        lambda w: layered(w, {"cube": [2.0] * 3, "odd": OTHERS, "one": OTHERS, "norm": OTHERS}),
+        weight=WEIGHTS,
+        groups=[
+            {"tensors": ["cub*"], "weight": 2.0},
+            {"tensors": ["o*", "norm", "cube"], "weight": OTHERS},
+        ],
+    ),
+]
+CASES = [*MEANS, *TIES, *DARE, *BREADCRUMBS, *DELLA, *WHOLE, *LAYERWISE]
 
 
 def near(values, *expected):
@@ -575,6 +599,25 @@ def test_span_by_span_gives_the_bits_of_memory(worlds, entry):
     assert np.array_equal(streamed(world, entry), merged(world, entry))
 
 
+def test_one_weight_for_all_layers_gives_the_bits_of_task_arithmetic(worlds):
+    world = worlds["bfloat16"]
+    groups = [{"tensors": [name], "weight": WEIGHTS} for name in SHAPES]
+    plain = method("task_arithmetic", weight=WEIGHTS, normalize=False, scale=1.0)
+    assert np.array_equal(
+        streamed(world, method("layerwise", groups=groups)), streamed(world, plain)
+    )
+
+
+def test_a_group_that_fits_no_tensor_is_refused(worlds):
+    groups = [{"tensors": ["odd", "layer.0"]}, {"tensors": ["x*"]}]
+    with pytest.raises(ConfigError) as caught:
+        merged(worlds["float32"], method("layerwise", groups=groups))
+    assert str(caught.value).splitlines()[1:] == [
+        "  - parameters.groups[0].tensors = 'layer.0': fits no tensor; one is column",
+        "  - parameters.groups[1].tensors = 'x*': fits no tensor; one is column",
+    ]
+
+
 def test_every_method_is_compared_with_its_oracle():
     compared = {c.values[0].method for c in CASES} | {"slerp", "nuslerp"}
     assert compared == set(METHODS) == set(RECIPES)
@@ -582,7 +625,9 @@ def test_every_method_is_compared_with_its_oracle():
 
 def test_the_docs_name_every_parameter_and_its_default():
     rows = re.findall(r"^\| `(\w+)` \|.*?\|([^|]*)\|[^|]*\|$", DOCS.read_text(), re.MULTILINE)
-    told = {name: dict(re.findall(r"`(\w+)` ([\w.-]+)", parameters)) for name, parameters in rows}
+    told = {
+        name: dict(re.findall(r"`(\w+)` ([\w.-]+|\[\])", parameters)) for name, parameters in rows
+    }
     fields = {
         name: entry.model_fields["parameters"].annotation.model_fields
         for name, entry in METHODS.items()

@@ -11,12 +11,19 @@ import torch
 
 from mergelaw.config import Study, parse_study
 from mergelaw.laws import schemas
+from mergelaw.laws.schemas import theory
 from mergelaw.merging import statistics
 from mergelaw.merging.pool import segments
 from mergelaw.merging.stream import Merge
 from mergelaw.merging.task_vectors import TaskVectors
 from mergelaw.paths import StudyPaths
-from mergelaw.report.captions.figure import COSTS, MERGED_TENSORS, TASK_VECTORS, TRAINING
+from mergelaw.report.captions.figure import (
+    COSTS,
+    MERGED_TENSORS,
+    TASK_VECTORS,
+    THEORY,
+    TRAINING,
+)
 from mergelaw.report.inputs import SCHEMAS
 from mergelaw.report.registry import table_paths
 from mergelaw.tables import (
@@ -30,7 +37,13 @@ from mergelaw.tables import (
     TRAINING_LOG_KEY,
     write_table,
 )
-from tests.report import cost_tables, doubt_tables, subset_tables, training_tables
+from tests.report import (
+    cost_tables,
+    doubt_tables,
+    subset_tables,
+    theory_tables,
+    training_tables,
+)
 
 GENERATORS = (
     "algebra",
@@ -94,6 +107,7 @@ def make_study(
         "methods": [METHODS[m] for m in methods],
         "design": [{"kind": "exhaustive"}],
         "laws": {"n_params": "nonembedding", "forecast_k": [1, 2, min(4, pool)]},
+        "theory": {},
     } | more
     return parse_study(raw)
 
@@ -185,6 +199,7 @@ def build(study: Study) -> tuple[dict[str, pl.DataFrame], dict]:
     frames |= vector_frames(study)
     frames |= {COSTS: cost_tables.build(study)}
     frames |= training_tables.build(study)
+    frames |= theory_tables.build(study, frames)
     return frames, {"provenance": PROVENANCE, "fits": fits, "refused": refused}
 
 
@@ -446,11 +461,15 @@ def write_all(study: Study, paths: StudyPaths, frames: dict, fits: dict) -> None
         TASK_VECTORS: TASK_VECTORS_KEY,
         MERGED_TENSORS: MERGED_TENSORS_KEY,
         TRAINING: TRAINING_LOG_KEY,
+        **{f"{THEORY}{table.file}": table.key for table in theory.SIZE_TABLES},
     }
     for file, key in by_size.items():
         for size, path in zip(study.size_names, table_paths(study, paths, file), strict=True):
             frame = frames[file].filter(pl.col("size") == size)
             write_table(path, frame, SCHEMAS[file], key, PROVENANCE)
+    for table in theory.TABLES:
+        (path,) = table_paths(study, paths, f"{THEORY}{table.file}")
+        write_table(path, frames[f"{THEORY}{table.file}"], table.schema, table.key, PROVENANCE)
     write_table(paths.losses, losses_frame(study), LOSSES, LOSSES_KEY, PROVENANCE)
     write_table(paths.costs, frames[COSTS], SCHEMAS[COSTS], COSTS_KEY, PROVENANCE)
     write_table(paths.shard_contents, contents_frame(study), SHARDS, SHARDS_KEY, PROVENANCE)

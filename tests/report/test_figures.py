@@ -53,7 +53,7 @@ def test_every_figure_names_itself_and_its_axes(name, small_study, small_tables)
     assert any(axes.get_xlabel() for axes in shown)
     known = r"nats/token|against average|share of the fall|^cosine$|of the merged norm|AICc|R²"
     known += "|exponent|median error|offset from|error of the mean|scale|merged experts"
-    known += "|claims checked|minutes|seconds of one merge|specialist's gain"
+    known += "|claims checked|minutes|seconds of one merge|specialist's gain|^weight$"
     assert any(re.search(known, text) for text in labels)
 
 

@@ -123,6 +123,32 @@ TARGETS = {
             "figure synergy": 1,
         },
     ),
+    "derivatives at one merge: `theory/w16/derivatives.parquet`": _target(
+        "theory/w16/derivatives.parquet", {**SCORED_W16, "derivatives w16": 1}
+    ),
+    "the best weights: `theory/w16/weights.parquet`": _target(
+        "theory/w16/weights.parquet", {**SCORED_W16, "weights w16": 1}
+    ),
+    "what derivatives predict, beside the measured: `theory/curves.parquet`": _target(
+        "theory/curves.parquet",
+        {
+            **TEXT,
+            "pretraining": 1,
+            "base *": 2,
+            "expert *": 8,
+            "shards": 1,
+            "chunk *": 12,
+            "losses": 1,
+            "curves": 1,
+            "fits": 1,
+            "scales *": 2,
+            "analysis scale_fits": 1,
+            "analysis scale_curves": 1,
+            "task_vectors *": 2,
+            "derivatives *": 2,
+            "predictions": 1,
+        },
+    ),
     "the planner: `planning/planner.html`": _target(
         "planning/planner.html",
         {

@@ -215,6 +215,25 @@ def variant_losses(wildcards):
     ]
 
 
+def scale_tables(wildcards):
+    """Fits and curves over the scale, where the study has them."""
+    names = ("scale_fits", "scale_curves") if STUDY.scales else ()
+    return [PATHS.law_table(name) for name in names]
+
+
+def size_theory(wildcards):
+    """Derivatives and best weights of each size, where the study asks for them."""
+    sizes = STUDY.size_names if STUDY.theory else ()
+    return [
+        place(size) for size in sizes for place in (PATHS.derivatives, PATHS.weights)
+    ]
+
+
+def theory_page(wildcards):
+    """The page of what the derivatives predict, where the study asks for it."""
+    return [PATHS.page("theory")] if STUDY.theory else []
+
+
 def costly(wildcards):
     """Outputs of the jobs that use models: their costs are summed once they are done."""
     multitask = STUDY.ladder if STUDY.multitask else ()
@@ -225,6 +244,7 @@ def costly(wildcards):
         *(PATHS.snapshot_losses(size) for size in STUDY.size_names),
         *(PATHS.multitask_losses(size) for size in multitask),
         *variant_losses(wildcards),
+        *size_theory(wildcards),
     ]
 
 

@@ -19,6 +19,7 @@ from mergelaw.config.method_checks import (
     by_expert_problems,
     counted_experts,
     has_scale,
+    is_mean,
     takes,
     weight_problems,
 )
@@ -33,6 +34,8 @@ from mergelaw.config.models import (
     Training,
 )
 from mergelaw.config.study import Laws, Lineage, Orders, Scales, Sweep
+from mergelaw.config.theory import Theory
+from mergelaw.config.theory_checks import objective_problems
 
 Problems = Iterator[str]
 
@@ -388,6 +391,28 @@ def check_laws(laws: Laws) -> Problems:
         yield f"laws.forecast_k = {list(laws.forecast_k)}: must be three k in rising order"
 
 
+def check_theory(
+    theory: Theory | None,
+    domains: tuple[Domain, ...],
+    experts: tuple[Expert, ...],
+    methods: tuple[Method, ...],
+) -> Problems:
+    """Refuse a study of no merge that is linear in weights, and searches for what it has not."""
+    if theory is None:
+        return
+    yield from _repeated("theory.routes", list(theory.routes))
+    if not any(map(is_mean, methods)):
+        yield (
+            "theory: no method of the study is a mean, of which derivatives by weights can be "
+            "taken; add one, such as average, or leave `theory` out"
+        )
+    yield from _repeated("theory.objectives.label", [entry.label for entry in theory.objectives])
+    names = [domain.name for domain in domains]
+    for index, objective in enumerate(theory.objectives):
+        key = f"theory.objectives[{index}]"
+        yield from objective_problems(key, objective, names, len(experts))
+
+
 CHECKS: tuple[Callable[..., Problems], ...] = (
     check_domains,
     check_experts,
@@ -409,6 +434,7 @@ CHECKS: tuple[Callable[..., Problems], ...] = (
     check_orders,
     check_lineage,
     check_laws,
+    check_theory,
 )
 
 

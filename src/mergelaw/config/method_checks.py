@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 
+from mergelaw.config.base import Section
 from mergelaw.config.messages import likeliest
 from mergelaw.config.methods import Method, of_expert
 
@@ -18,8 +19,15 @@ def by_expert_problems(key: str, method: Method, names: Sequence[str]) -> Iterat
     names : sequence of str
         The pool.
     """
-    for name in type(method.parameters).model_fields:
-        value = getattr(method.parameters, name)
+    yield from _mapping_problems(key, method.parameters, names)
+    for number, group in enumerate(getattr(method.parameters, "groups", ())):
+        yield from _mapping_problems(f"{key}.groups[{number}]", group, names)
+
+
+def _mapping_problems(key: str, section: Section, names: Sequence[str]) -> Iterator[str]:
+    """Yield a problem for each mapping of a section that lacks an expert or names a stranger."""
+    for name in type(section).model_fields:
+        value = getattr(section, name)
         if isinstance(value, Mapping):
             missing = [expert for expert in names if expert not in value]
             if missing:
@@ -48,7 +56,8 @@ def weight_problems(
     """
     parameters = method.parameters
     weight = getattr(parameters, "weight", 1.0)
-    if hasattr(parameters, "zero_sign") or not getattr(parameters, "normalize", True):
+    is_sum = hasattr(parameters, "groups") or not getattr(parameters, "normalize", True)
+    if hasattr(parameters, "zero_sign") or is_sum:
         return
     if isinstance(weight, Mapping) and weight.keys() != set(names):
         return
@@ -91,4 +100,14 @@ def has_scale(method: Method) -> bool:
     Without `normalize` a sum is scaled, and what it does to the loss is no matter of scale alone.
     """
     scaled = hasattr(method.parameters, "scale") and method.parameters.normalize
+    return scaled or method.method == "average"
+
+
+def is_mean(method: Method) -> bool:
+    """Tell whether a method merges by a weighted mean, so that the merge is linear in weights.
+
+    Elections, spheres and angles are none.
+    """
+    parameters = method.parameters
+    scaled = hasattr(parameters, "scale") and not hasattr(parameters, "zero_sign")
     return scaled or method.method == "average"

@@ -97,6 +97,27 @@ class DareTiesParameters(Dropped, Elected):
     """Parameters of DARE with TIES' sign election and disjoint mean."""
 
 
+class LayerGroup(Section):
+    """Weights of the experts in some tensors."""
+
+    tensors: tuple[str, ...] = Field(
+        min_length=1, description="Names of tensors; `*` stands for any text."
+    )
+    weight: PerExpert[float] = Field(
+        1.0, description="Weight of each expert: one number, or a mapping by expert."
+    )
+
+
+class LayerwiseParameters(Weighted):
+    """Parameters of a sum with weights by expert and group of tensors."""
+
+    groups: tuple[LayerGroup, ...] = Field(
+        (),
+        description="Tensors with weights of their own; the first group that names a tensor "
+        "decides, and `weight` where none does.",
+    )
+
+
 class Banded(Section):
     """Removal of the largest and the smallest entries of each tensor."""
 
@@ -215,6 +236,7 @@ DELLA = {"DELLA-Merging": "https://arxiv.org/abs/2406.11617"}
 STOCK = {"Model Stock": "https://arxiv.org/abs/2403.19522"}
 FUSECHAT = {"FuseChat": "https://arxiv.org/abs/2408.07990"}
 QUATERNIONS = {"Animating rotation with quaternion curves": "https://doi.org/10.1145/325334.325242"}
+ADAMERGING = {"AdaMerging": "https://arxiv.org/abs/2310.02575"}
 RIEMANN = {
     "Riemannian center of mass and mollifier smoothing": "https://doi.org/10.1002/cpa.3160300502"
 }
@@ -296,6 +318,12 @@ _ROWS = (
         papers=QUATERNIONS,
     ),
     _row("karcher", KarcherParameters, "Mean on the sphere.", papers=RIEMANN),
+    _row(
+        "layerwise",
+        LayerwiseParameters,
+        "Weighted sum, with weights by expert and group of tensors.",
+        papers=ADAMERGING,
+    ),
 )
 
 METHODS: dict[str, type[MethodEntry]] = {

@@ -1,6 +1,6 @@
 """Jobs that read models as rows of costs: any one of them, as the estimate counts it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 from mergelaw.cells import cell
 from mergelaw.costs.full import SERIES, full_row
@@ -9,6 +9,7 @@ from mergelaw.costs.memory import FIXED_BYTES
 from mergelaw.costs.model import sparsify_seconds
 from mergelaw.costs.row import Row
 from mergelaw.costs.sweep import START_SECONDS, SweepMethod, SweepSize
+from mergelaw.costs.theory import derivatives_row, weights_row
 from mergelaw.costs.training_rows import (
     multitask_losses_row,
     snapshot_losses_row,
@@ -47,22 +48,16 @@ def job_row(at: SweepSize, rule: str, targets: Mapping[str, str]) -> Row:
             return training_row(at, rule)
         case "expert":
             return training_row(at, rule, [targets["expert"]])
-        case "multitask_losses":
-            return multitask_losses_row(at)
-        case "snapshot_losses":
-            return snapshot_losses_row(at)
         case "chunk":
             found = chunks(study, at.size)[int(targets["chunk"])]
             return chunk_row(SweepMethod(at, study.method(targets["method"])), [found])
         case "cell":
             merged = cell(study, at.size, targets["method"], targets["subset"])
             return cell_row(at, merged.subset.k)
-        case "cell_losses":
-            return cell_losses_row(at)
-        case "task_vectors":
-            return task_vectors_row(at)
         case _ if rule in SERIES:
             return full_row(at, rule)
+        case _ if rule in OF_SIZE:
+            return OF_SIZE[rule](at)
     raise ValueError(f"rule {rule!r} reads no models")
 
 
@@ -132,6 +127,17 @@ def task_vectors_row(at: SweepSize) -> Row:
 def shard_bytes(case: Case) -> int:
     """Return the bytes of the prepared text."""
     return SHARD_BYTES_PER_TOKEN * case.text.n_tokens
+
+
+OF_SIZE: Mapping[str, Callable[[SweepSize], Row]] = {
+    "multitask_losses": multitask_losses_row,
+    "snapshot_losses": snapshot_losses_row,
+    "cell_losses": cell_losses_row,
+    "task_vectors": task_vectors_row,
+    "derivatives": derivatives_row,
+    "weights": weights_row,
+}
+"""Rules that have one job at each size."""
 
 
 def _losses_bytes(case: Case) -> int:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from mergelaw.costs.inputs import Case, SizeModel, TextLength
 from mergelaw.costs.row import Row
 from mergelaw.costs.sweep import SweepSize
+from mergelaw.costs.theory import COMPARED, GRADIENT, PRODUCT, STEPS
 from mergelaw.costs.training_remarks import training_assumptions, training_notes
 
 
@@ -94,6 +95,13 @@ def assumptions_of(case: Case, rows: Sequence[Row]) -> Iterator[str]:
     if device.is_gpu:
         yield from _gpu_words()
     yield from training_assumptions(case, rows)
+    if case.study.theory:
+        yield (
+            f"derivatives: a gradient costs {GRADIENT:g} forward passes, a Hessian-vector product "
+            f"{PRODUCT:g}; activations are made anew on the way back; a search for weights tries "
+            f"{STEPS} steps, and the ways that the first is compared with cost {COMPARED:g} times "
+            "as much"
+        )
     for (size, method), found in case.measured.items():
         jobs = f"{found.n_jobs} job{'s'[: found.n_jobs != 1]}"
         yield f"{size}, {method}: seconds per merge measured in {jobs} of this study"

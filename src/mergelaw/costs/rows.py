@@ -13,6 +13,7 @@ from mergelaw.costs.job_rows import (
 )
 from mergelaw.costs.row import Row
 from mergelaw.costs.sweep import SweepMethod, SweepSize
+from mergelaw.costs.theory import derivatives_row, weights_row
 from mergelaw.costs.training_inputs import trained_at
 from mergelaw.costs.training_rows import (
     multitask_losses_row,
@@ -26,6 +27,7 @@ LIGHT_SECONDS = {
     "design": 2.0, "items": 2.0, "tokenizer": 5.0, "pretraining": 8.0, "shards": 6.0,
     "losses": 3.0, "curves": 3.0, "fits": 6.0, "analysis": 3.0, "figure": 4.0, "page": 4.0,
     "training_logs": 2.0, "law_file": 4.0, "planner": 2.0, "costs": 3.0,
+    "predictions": 6.0,
 }  # fmt: skip
 """ASSUME a job without a model takes this long (measured on the default study) and its text's."""
 
@@ -52,8 +54,8 @@ def full_rows(case: Case) -> list[Row]:
     """Return what `snakemake full` does besides, where the config asks for it.
 
     The multitask baseline, scores and logs of trainings, merges at several scales and in several
-    orders, the planner. ASSUME the best scales are merged for every method with a scale; where the
-    laws give none, a job does nothing.
+    orders, derivatives and best weights, the planner. ASSUME the best scales are merged for every
+    method with a scale; where the laws give none, a job does nothing.
     """
     study = case.study
     rules = ["scales", "best_scales"] if study.scales is not None else []
@@ -61,7 +63,19 @@ def full_rows(case: Case) -> list[Row]:
     sizes = [SweepSize(case, size) for size in study.size_names]
     merged = [full_row(at, rule) for at in sizes for rule in rules]
     light = [_light(rule, 1) for rule in ("law_file", "planner", "costs")]
-    return [*_multitask_rows(case), *_training_rows(case), *merged, *light]
+    others = [*_multitask_rows(case), *_training_rows(case), *merged, *_theory_rows(case)]
+    return [*others, *light]
+
+
+def _theory_rows(case: Case) -> Iterator[Row]:
+    """Yield derivatives, searches for weights, and what is predicted, where they are asked for."""
+    sizes = case.study.size_names if case.study.theory else ()
+    for size in sizes:
+        at = SweepSize(case, size)
+        yield derivatives_row(at)
+        yield weights_row(at)
+    if sizes:
+        yield _light("predictions", 1)
 
 
 def _multitask_rows(case: Case) -> Iterator[Row]:

@@ -106,6 +106,8 @@ def _has(study: Study, rule: str, targets: Mapping[str, str]) -> bool:
         case "scales" | "best_scales" | "orders":
             section = study.orders if rule == "orders" else study.scales
             return section is not None
+        case "derivatives" | "weights" | "predictions":
+            return study.theory is not None
         case "chunk":
             return int(targets["chunk"]) < len(chunks(study, targets["size"]))
         case "cell" | "cell_losses":

@@ -43,7 +43,8 @@ def _lines(estimate: Estimate) -> Iterator[str]:
         yield ""
         yield (
             "for `snakemake full` only, in no total: the multitask baseline, scores along "
-            "trainings, merges at several scales and in several orders"
+            "trainings, merges at several scales and in several orders, derivatives and best "
+            "weights"
         )
         yield from columns([HEADINGS, *(_cells(row) for row in estimate.full)])
     yield ""

@@ -21,15 +21,15 @@ from mergelaw.provenance import fingerprint, provenance
 from mergelaw.tables import ITEMS, SHARDS, SHARDS_KEY, read_table, write_table
 
 
+def encoder_of(study: Study, paths: StudyPaths) -> Encoder:
+    """Return the encoder of the study's evaluation text: its tokenizer, what is cut and scored."""
+    settings, tokenizer = study.evaluation, load_tokenizer(paths.tokenizer)
+    return Encoder(tokenizer, settings.max_length, settings.scored, study.tokenizer.system)
+
+
 def write_shards(study: Study, paths: StudyPaths) -> Path:
     """Prepare the evaluation shard of every domain, and the table of what they hold."""
-    settings = study.evaluation
-    encoder = Encoder(
-        load_tokenizer(paths.tokenizer),
-        settings.max_length,
-        settings.scored,
-        study.tokenizer.system,
-    )
+    settings, encoder = study.evaluation, encoder_of(study, paths)
     keys, contents = encoder.keys() | {"config": fingerprint(study, "data", "shards")}, []
     shards = []
     for domain in study.domain_names:

@@ -103,7 +103,7 @@ def cost_path(paths: StudyPaths, rule: str, targets: Mapping[str, str]) -> Path:
             return paths.trained(targets["size"], targets.get("expert", rule)) / "cost.json"
         case "chunk":
             return paths.chunk_cost(targets["size"], targets["method"], int(targets["chunk"]))
-        case "scales" | "best_scales" | "orders":
+        case "scales" | "best_scales" | "orders" | "derivatives" | "weights":
             return _table(paths, rule, targets).with_suffix(".cost.json")
         case "cell":
             return paths.merged_cost(targets["size"], targets["method"], targets["subset"])

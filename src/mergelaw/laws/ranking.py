@@ -161,8 +161,7 @@ def rank(
     draws = predicted.draws
     order = np.lexsort((predicted.ks, predicted.losses))
     best = draws.min(axis=1)
-    wins = draws == best[:, None]
-    p_best = (wins / wins.sum(axis=1, keepdims=True)).mean(axis=0)
+    p_best = best_chances(draws)
     above = draws - best[:, None]
     regret, p_within = above.mean(axis=0), (above <= within).mean(axis=0)
     first = order[0]
@@ -189,3 +188,15 @@ def rank(
         rows, target, text, LEVEL, within, n_measured, float(regret.mean()), tuple(notes),
         dict(n_items or {}),
     )  # fmt: skip
+
+
+def best_chances(draws: Array) -> Array:
+    """Return the probability of each subset that no other is better, shape (subsets,).
+
+    Parameters
+    ----------
+    draws : array, shape (draws, subsets)
+    """
+    wins = draws == draws.min(axis=1, keepdims=True)
+    chances: Array = (wins / wins.sum(axis=1, keepdims=True)).mean(axis=0)
+    return chances

@@ -1,13 +1,23 @@
 """How methods combine the task vectors of a subset: planned over a pool, applied at places."""
 
 from collections.abc import Callable, Iterable, Sequence
+from fnmatch import fnmatchcase
 from typing import Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from mergelaw.config.methods import Elected, Scaled, SceParameters, Weighted, of_expert
+from mergelaw.config.methods import (
+    Elected,
+    LayerGroup,
+    LayerwiseParameters,
+    Scaled,
+    SceParameters,
+    Weighted,
+    of_expert,
+)
+from mergelaw.errors import ConfigError, listing
 from mergelaw.merging import passes, spheres
 from mergelaw.merging.operators import agreeing_mean, disjoint_mean, elected_sign, linear, mean
 from mergelaw.merging.pool import Place, Pool
@@ -24,7 +34,7 @@ def nothing(base: Tensor, rows: Iterable[Tensor], place: Place) -> Tensor:
     return torch.zeros_like(base)
 
 
-def weights_of(p: Weighted, experts: Sequence[str]) -> list[float]:
+def weights_of(p: Weighted | LayerGroup, experts: Sequence[str]) -> list[float]:
     """Return the experts' weights, in their order."""
     return [of_expert(p.weight, expert) for expert in experts]
 
@@ -33,6 +43,33 @@ def averaged(p: Scaled, pool: Pool, experts: Sequence[str]) -> Join:
     """Weigh, sum and scale."""
     weights = weights_of(p, experts)
     return lambda base, rows, place: mean(rows, weights, p.scale, p.normalize)
+
+
+def layered(p: LayerwiseParameters, pool: Pool, experts: Sequence[str]) -> Join:
+    """Weigh and sum, with the weights of the first group that names a tensor.
+
+    Raises
+    ------
+    ConfigError
+        If a group's name fits no tensor: a misspelt layer would keep other weights.
+    """
+    tensors = [part.name for part in pool.segments]
+    problems = [
+        f"parameters.groups[{number}].tensors = {pattern!r}: fits no tensor; one is {tensors[0]}"
+        for number, group in enumerate(p.groups)
+        for pattern in group.tensors
+        if not any(fnmatchcase(tensor, pattern) for tensor in tensors)
+    ]
+    if problems:
+        raise ConfigError(listing("method layerwise", problems))
+    weights = {tensor: weights_of(_group_of(p, tensor), experts) for tensor in tensors}
+    return lambda base, rows, place: mean(rows, weights[place.tensor], 1.0, normalize=False)
+
+
+def _group_of(p: LayerwiseParameters, tensor: str) -> LayerGroup | LayerwiseParameters:
+    """Return what holds a tensor's weights: the first group that names it, else the parameters."""
+    named = (g for g in p.groups if any(fnmatchcase(tensor, pattern) for pattern in g.tensors))
+    return next(named, p)
 
 
 def elected(p: Elected, pool: Pool, experts: Sequence[str], whole_rows: bool = False) -> Join:

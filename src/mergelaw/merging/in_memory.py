@@ -1,6 +1,6 @@
 """Merges in memory: one subset of a pool after the other, written to one flat vector."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -11,7 +11,8 @@ from mergelaw.config.methods import Scaled
 from mergelaw.costs.memory import Holding
 from mergelaw.merging.combinations import weights_of
 from mergelaw.merging.methods import Recipe, merged_delta
-from mergelaw.merging.pool import BLOCK, Pool, Segment, Sparsified, blocks, whole
+from mergelaw.merging.operators import mean
+from mergelaw.merging.pool import BLOCK, Place, Pool, Segment, Sparsified, blocks, whole
 from mergelaw.merging.task_vectors import TaskVectors
 
 
@@ -54,12 +55,41 @@ class ExactMerger:
     def merge_into(self, out: Tensor, experts: Sequence[str]) -> None:
         """Write the merge of some experts."""
         join = self.steps.planned(self.pool, experts)
+        for block in self._blocks(self.parts):
+            base, rows = self.pool.read(block, experts)
+            delta = merged_delta(base, rows, join, block, self.accumulate)
+            out[block.flat] = delta.add_(base)
+
+    def combine_into(
+        self,
+        out: Tensor,
+        experts: Sequence[str],
+        weights: Sequence[float] | Mapping[str, Sequence[float]],
+    ) -> None:
+        """Write the base plus a weighted sum of psi(v), rounded once to the type of `out`.
+
+        These are the bits of Task Arithmetic with these weights, `normalize: false` and scale 1.
+
+        Parameters
+        ----------
+        out : tensor, shape (n_params,)
+            Overwritten.
+        experts : sequence of str
+            In the order of summation; at least one.
+        weights : sequence of float, or mapping of str to sequence of float
+            One for each expert; by tensor, where they differ from tensor to tensor.
+        """
+        by_tensor = isinstance(weights, Mapping)
+        for block in self._blocks(self.pool.segments if by_tensor else self.parts):
+            chosen = weights[block.tensor] if isinstance(weights, Mapping) else weights
+            base, rows = self.pool.read(block, experts)
+            typed = (row.to(self.accumulate) for row in rows)
+            out[block.flat] = mean(typed, chosen, 1.0, normalize=False).float().add_(base)
+
+    def _blocks(self, parts: Sequence[Segment]) -> Iterator[Place]:
         most = BLOCK * torch.get_num_threads()  # a thread has a block
-        for part in self.parts:
-            for block in blocks(whole(part), self.steps.whole_rows, most):
-                base, rows = self.pool.read(block, experts)
-                delta = merged_delta(base, rows, join, block, self.accumulate)
-                out[block.flat] = delta.add_(base)
+        for part in parts:
+            yield from blocks(whole(part), self.steps.whole_rows, most)
 
 
 class RunningMerger:

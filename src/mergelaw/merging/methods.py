@@ -23,6 +23,7 @@ from mergelaw.config.methods import (
     DellaLinearParameters,
     DellaParameters,
     KarcherParameters,
+    LayerwiseParameters,
     Method,
     ModelStockParameters,
     NuslerpParameters,
@@ -38,6 +39,7 @@ from mergelaw.merging.combinations import (
     averaged,
     by_angles,
     elected,
+    layered,
     nothing,
     selected,
     weights_of,
@@ -189,6 +191,16 @@ def karcher(p: KarcherParameters, seed: str) -> Recipe:
     )
 
 
+def layerwise(p: LayerwiseParameters, seed: str) -> Recipe:
+    """Weighted sum, with weights by expert and group of tensors.
+
+    merged_t = base_t + sum_i w_(g(t), i) v_(i, t), where g(t) is the first group that names the
+    tensor t. Source: Yang et al., "AdaMerging", arXiv 2310.02575, equation 4; there a group is a
+    layer and the weights are learned.
+    """
+    return Recipe(unchanged, partial(layered, p), by_tensor=True)
+
+
 def sce(p: SceParameters, seed: str) -> Recipe:
     """Select by variance, weigh by energy, erase minority signs; tensor by tensor.
 
@@ -217,6 +229,7 @@ RECIPES: Mapping[str, Callable[[Any, str], Recipe]] = {
         slerp,
         nuslerp,
         karcher,
+        layerwise,
     )
 }
 """The recipe of each method, by its name in the config."""

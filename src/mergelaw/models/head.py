@@ -5,6 +5,9 @@ from typing import Any
 
 import torch
 from torch import Tensor
+from torch.func import functional_call
+
+from mergelaw.models.chunked import Chunked
 
 CHUNK_ENTRIES = {"cpu": 2**24}
 """Logits held at once, by device. On a CPU, 64 MB in float32: at 152k words and a width of 896, in
@@ -88,13 +91,18 @@ class Head:
             May be written over.
         """
         logits = raw.float()
+        if logits.requires_grad:
+            return self._finished_anew(logits)
         if self.scale != 1.0:
             logits.mul_(self.scale)
         if self.cap is not None:
-            bounded = logits.div_(self.cap).tanh_()
-            # Its gradient is made from what is written over here: not in place in a training.
-            logits = bounded * self.cap if bounded.requires_grad else bounded.mul_(self.cap)
+            logits = logits.div_(self.cap).tanh_().mul_(self.cap)
         return logits
+
+    def _finished_anew(self, logits: Tensor) -> Tensor:
+        """Return the same as `finished` where gradients are made from what it would write over."""
+        scaled = logits * self.scale if self.scale != 1.0 else logits
+        return scaled if self.cap is None else self.cap * torch.tanh(scaled / self.cap)
 
     def nll(self, hidden: Tensor, targets: Tensor) -> Tensor:
         """Return -log p(target) of each row in float32; one chunk of logits at a time.
@@ -112,6 +120,33 @@ class Head:
         rows = chunk_rows(self.embeddings.weight.shape[0], self.device)
         chunks = zip(torch.split(hidden, rows), torch.split(targets, rows), strict=True)
         return torch.cat([self._chunk_nll(part, wanted) for part, wanted in chunks])
+
+    def differentiable_nll(self, hidden: Tensor, targets: Tensor) -> Tensor:
+        """Return the same as `nll`, to be differentiated once or twice; forward mode is not.
+
+        Logits beyond one chunk are never held: they are made again, chunk by chunk, in every pass
+        backward.
+
+        Parameters
+        ----------
+        hidden : tensor, shape (rows, hidden_size)
+        targets : int64 tensor, shape (rows,)
+        """
+        rows = chunk_rows(self.embeddings.weight.shape[0], self.device)
+        if len(hidden) <= rows:
+            return self._plain_nll(self.embeddings(hidden), targets)
+        names, weights = zip(*self.embeddings.named_parameters(), strict=True)
+
+        def chunk(part: Tensor, wanted: Tensor, *copies: Tensor) -> Tensor:
+            raw = functional_call(self.embeddings, dict(zip(names, copies, strict=True)), (part,))
+            return self._plain_nll(raw, wanted)
+
+        apply: Any = Chunked.apply
+        found: Tensor = apply(chunk, rows, targets, hidden, *weights)
+        return found
+
+    def _plain_nll(self, raw: Tensor, targets: Tensor) -> Tensor:
+        return torch.nn.functional.cross_entropy(self.finished(raw), targets, reduction="none")
 
     def _chunk_nll(self, hidden: Tensor, targets: Tensor) -> Tensor:
         raw = self.embeddings(hidden)

@@ -12,8 +12,15 @@ from mergelaw.config import Study
 from mergelaw.errors import TableError
 from mergelaw.laws import schemas
 from mergelaw.laws.registry import ANALYSES
+from mergelaw.laws.schemas import theory
 from mergelaw.paths import StudyPaths
-from mergelaw.report.captions.figure import COSTS, MERGED_TENSORS, TASK_VECTORS, TRAINING
+from mergelaw.report.captions.figure import (
+    COSTS,
+    MERGED_TENSORS,
+    TASK_VECTORS,
+    THEORY,
+    TRAINING,
+)
 from mergelaw.report.registry import EVERY_SETTING, table_paths
 
 Tables = Mapping[str, pl.DataFrame]
@@ -25,6 +32,7 @@ SCHEMAS: Mapping[str, tables.Schema] = {
     MERGED_TENSORS: tables.MERGED_TENSORS,
     TRAINING: tables.TRAINING_LOG,
     COSTS: tables.COSTS,
+    **{f"{THEORY}{table.file}": table.schema for table in theory.TABLES + theory.SIZE_TABLES},
 }
 """Columns of every table that figures and the page read."""
 

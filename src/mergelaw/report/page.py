@@ -44,20 +44,26 @@ def render(study: Study, paths: StudyPaths, page: str) -> str:
         read_table(paths.losses, LOSSES), read_table(paths.shard_contents, SHARDS)
     )
     values = {
-        "study": study,
-        "css": Markup(_source("page.css") + theme_css()),  # noqa: S704 - our own file
-        "figures": {
-            name: _figure(paths.figures / f"{name}.svg", name) for name in figures_of(page)
-        },
-        "registry": FIGURES,
         "target": "full " if page == "full" else "",
         **sections(study, tables, fits, facts),
-        **origin(study, paths, page),
         "full": None,
     }
     if page == "full":
         reasons = not_made(study, paths, tables_of(page))
         values["full"] = further(study, tables, fits, facts, reasons)
+    return fill("page.html", study, paths, page, values)
+
+
+def fill(
+    template: str, study: Study, paths: StudyPaths, page: str, values: Mapping[str, Any]
+) -> str:
+    """Return a template filled with what it says, the page's figures, and where all is from.
+
+    Raises
+    ------
+    TableError
+        If a table or figure is missing.
+    """
     environment = Environment(
         loader=PackageLoader("mergelaw", "report"),
         autoescape=True,
@@ -65,7 +71,14 @@ def render(study: Study, paths: StudyPaths, page: str) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    return environment.get_template("page.html").render(values)
+    return environment.get_template(template).render(
+        study=study,
+        css=Markup(_source("page.css") + theme_css()),  # noqa: S704 - our own file
+        figures={name: _figure(paths.figures / f"{name}.svg", name) for name in figures_of(page)},
+        registry=FIGURES,
+        **values,
+        **origin(study, paths, page),
+    )
 
 
 def sections(
@@ -118,7 +131,8 @@ def further(
 def origin(study: Study, paths: StudyPaths, page: str) -> dict[str, Any]:
     """Return where the numbers come from: versions, and every table with its digest."""
     found = read_provenance(paths.losses)
-    files = [paths.losses, *table_paths(study, paths, *tables_of(page)), paths.laws / FITS_JSON]
+    files = [paths.losses, *table_paths(study, paths, *tables_of(page))]
+    files += [paths.laws / FITS_JSON] if page != "theory" else []
     return {
         "provenance": {k: v for k, v in found.items() if k != "versions"},
         "versions": json.loads(found.get("versions", "{}")),

@@ -8,6 +8,8 @@ from mergelaw.paths import StudyPaths
 from mergelaw.report.inputs import not_made, read_tables, why_nothing
 from mergelaw.report.registry import FIGURES, README_FIGURE
 
+NO_THEORY = "the study has no `theory` in its config"
+
 
 def write_figure(study: Study, paths: StudyPaths, name: str) -> Path:
     """Draw one figure to `report/figures/{name}.svg`; the README's figure to a PNG too.
@@ -20,12 +22,14 @@ def write_figure(study: Study, paths: StudyPaths, name: str) -> Path:
     from mergelaw.report import style  # matplotlib takes 1 s, and the page does without it
     from mergelaw.report.figures import DRAW
 
-    files = FIGURES[name].tables
+    figure_of = FIGURES[name]
+    absent = figure_of.theory and study.theory is None
+    files = () if absent else figure_of.tables
     tables = read_tables(study, paths, files)
-    reason = why_nothing(files, not_made(study, paths, files))
+    reason = NO_THEORY if absent else why_nothing(files, not_made(study, paths, files))
     with style.settings():
         figure = (
-            style.message(FIGURES[name].title, f"Not made: {reason}.")
+            style.message(figure_of.title, f"Not made: {reason}.")
             if reason
             else DRAW[name](study, tables)
         )
@@ -41,10 +45,17 @@ def write_page(study: Study, paths: StudyPaths, name: str) -> Path:
 
     Raises
     ------
+    ConfigError
+        If it is the page of the theory and the study has none.
     TableError
         If a table is missing or broken.
     """
-    from mergelaw.report.page import render
+    from mergelaw.report import page, theory_page
 
-    write_text(paths.page(name), render(study, paths, name))
+    html = (
+        theory_page.render(study, paths)
+        if name == theory_page.PAGE
+        else page.render(study, paths, name)
+    )
+    write_text(paths.page(name), html)
     return paths.page(name)

@@ -36,7 +36,7 @@ def synergy_estimators(study: Study, tables: Tables) -> Figure:
     homes = {(expert.name, expert.domain) for expert in study.experts}
     for panel, estimator in zip(axes, others, strict=True):
         panel.set_title(ESTIMATORS[estimator], loc="left")
-        _gain_axes(panel)
+        gain_axes(panel)
         pairs = beside_main(part, estimator)
         is_home = [pair in homes for pair in pairs.select("donor", "receiver").iter_rows()]
         for flag, face in ((True, color), (False, PAPER.light)):
@@ -51,7 +51,7 @@ def synergy_estimators(study: Study, tables: Tables) -> Figure:
     return style.finish(figure, f"{title}, {sizes[-1]})", (), kinds)
 
 
-def _gain_axes(panel: Axes) -> None:
+def gain_axes(panel: Axes) -> None:
     """Make both axes linear near 0 and logarithmic beyond, with the line where they agree."""
     ticks = (-0.5, -0.1, 0.0, 0.1, 0.5)
     for set_scale, set_ticks in (

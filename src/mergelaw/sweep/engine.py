@@ -5,14 +5,17 @@ import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal, Protocol
 
 import torch
 
 from mergelaw.checkpoints.reading import TORCH_DTYPE, BlockReader
 from mergelaw.checkpoints.store import read_json
 from mergelaw.config import Study
+from mergelaw.config.models import Evaluation
+from mergelaw.config.study import Lineage, Sweep
 from mergelaw.costs.memory import (
     FIXED_BYTES,
     Holding,
@@ -31,12 +34,53 @@ from mergelaw.merging.checkpoint import ACCUMULATE, file_states
 from mergelaw.merging.copies import verify_copies
 from mergelaw.merging.digests import weights_digest
 from mergelaw.merging.disk_pool import pool_of
-from mergelaw.merging.in_memory import Merger, RunningMerger, hold
+from mergelaw.merging.in_memory import ExactMerger, Merger, RunningMerger, hold
 from mergelaw.merging.methods import Recipe
+from mergelaw.merging.pool import Pool
 from mergelaw.models.devices import DeviceMap, device_names, visible_devices
 from mergelaw.preflight.report import Preflight, preflight
 from mergelaw.sweep.copies import Copies, node_copies
 from mergelaw.sweep.live import LiveModel
+
+
+class PoolSettings(Protocol):
+    """What an engine, and what is opened over it, read of a study; `Settings` where none is."""
+
+    @property
+    def seed(self) -> int:
+        """Names the random numbers, with a mask seed."""
+
+    @property
+    def dtype(self) -> Literal["float32", "bfloat16"]:
+        """Type of merged weights and of the forward pass."""
+
+    @property
+    def accumulate(self) -> Literal["float32", "sequential_bfloat16"]:
+        """Arithmetic of the sum over experts."""
+
+    @property
+    def sweep(self) -> Sweep:
+        """How merges are made in memory."""
+
+    @property
+    def lineage(self) -> Lineage:
+        """What is done about an expert whose own files name another base."""
+
+    @property
+    def evaluation(self) -> Evaluation:
+        """How merges are scored."""
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The same for tools that work without a study; see `PoolSettings`."""
+
+    seed: int = 0
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    accumulate: Literal["float32", "sequential_bfloat16"] = "float32"
+    sweep: Sweep = field(default_factory=Sweep)
+    lineage: Lineage = field(default_factory=Lineage)
+    evaluation: Evaluation = field(default_factory=Evaluation)
 
 
 class Engine:
@@ -47,7 +91,7 @@ class Engine:
 
     Parameters
     ----------
-    study : Study
+    study : Study or Settings
         Its types, arithmetic and `sweep` decide the weights.
     checked : Preflight
         Base and experts, without problems, where they lie.
@@ -70,7 +114,7 @@ class Engine:
 
     def __init__(
         self,
-        study: Study,
+        study: PoolSettings,
         checked: Preflight,
         reader: BlockReader,
         holding: Holding | None = None,
@@ -85,6 +129,7 @@ class Engine:
         self._incremental = study.sweep.incremental
         self._pool = pool_of(near, reader, held=self.holding == "stored")
         self._merger: Merger | None = None
+        self._exact: ExactMerger | None = None
         self._room = Room()
         self._seconds = dict.fromkeys(("prepare_seconds", "merge_seconds", "score_seconds"), 0.0)
         dtype = getattr(torch, study.dtype)
@@ -93,7 +138,11 @@ class Engine:
     @classmethod
     @contextmanager
     def open(
-        cls, study: Study, base: Ref, experts: Mapping[str, Ref], holding: Holding | None = None
+        cls,
+        study: PoolSettings,
+        base: Ref,
+        experts: Mapping[str, Ref],
+        holding: Holding | None = None,
     ) -> Iterator["Engine"]:
         """Check base and experts, and hold them until the block ends.
 
@@ -147,11 +196,11 @@ class Engine:
         psi is planned here, and also applied where base and experts are held as float32.
         `accumulate` is the arithmetic of the sum over experts where it is not the study's.
         """
-        self._merger = None  # its memory is free before the next one's is taken
+        self._merger = self._exact = None  # their memory is free before the next one's is taken
         summed = ACCUMULATE[accumulate or self._accumulate]
         with self._timing("prepare_seconds"):
             exact = hold(self._pool, list(self.checked.experts), steps, summed, self.holding)
-            self._merger = exact
+            self._merger = self._exact = exact
             if self._incremental and steps.mean is not None:
                 self._merger = RunningMerger(exact, steps.mean)
                 for subset in before:
@@ -163,6 +212,29 @@ class Engine:
             raise RuntimeError("no recipe is in use: call use()")
         with self._timing("merge_seconds"):
             self._merger.merge_into(self.live.weights, experts)
+
+    @property
+    def raw(self) -> Pool:
+        """Base and task vectors before psi."""
+        return self._pool
+
+    @property
+    def exact(self) -> ExactMerger:
+        """What sums the merges of the recipe in use anew; its pool gives psi(v)."""
+        if self._exact is None:
+            raise RuntimeError("no recipe is in use: call use()")
+        return self._exact
+
+    def combine(
+        self, experts: Sequence[str], weights: Sequence[float] | Mapping[str, Sequence[float]]
+    ) -> None:
+        """Show the model the base plus a weighted sum of psi(v).
+
+        Takes the parameters of `mergelaw.merging.in_memory.ExactMerger.combine_into`.
+        """
+        with self._timing("merge_seconds"):
+            self.exact.combine_into(self.live.weights, experts, weights)
+            self.live.show()
 
     def merged(self, subsets: Sequence[Subset]) -> Iterator[Subset]:
         """Yield each subset when the model holds its merge.
@@ -201,7 +273,7 @@ def arithmetic(study: Study, steps: Recipe) -> dict[str, str]:
     return {"incremental": "float32 running sum, from zero at the beginning of the chunk"}
 
 
-def holding_of(study: Study, checked: Preflight, on_gpu: bool = False) -> Holding:
+def holding_of(study: PoolSettings, checked: Preflight, on_gpu: bool = False) -> Holding:
     """Return the fastest way of holding base and experts that the free memory allows."""
     n = n_entries(checked)
     entries = [checked.base.entries[name] for name in checked.tensors]
@@ -221,7 +293,7 @@ def holding_of(study: Study, checked: Preflight, on_gpu: bool = False) -> Holdin
     )
 
 
-def forward_bytes(study: Study, checked: Preflight) -> int:
+def forward_bytes(study: PoolSettings, checked: Preflight) -> int:
     """Return the memory of a forward pass beside the weights, as `estimate` counts it."""
     shape = shape_of_config(n_entries(checked), read_json(checked.base.folder / "config.json"))
     return working_bytes(shape, study.evaluation.batch_tokens, study.dtype)

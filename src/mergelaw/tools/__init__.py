@@ -11,6 +11,7 @@ from mergelaw.tools.fitting import fit
 from mergelaw.tools.forecasting import forecast
 from mergelaw.tools.merging import check, export_recipe, merge
 from mergelaw.tools.next_measurement import next_measurement
+from mergelaw.tools.optimizing import optimize
 from mergelaw.tools.planning import plan
 from mergelaw.tools.status import status
 
@@ -28,6 +29,7 @@ def add_tools(app: typer.Typer) -> None:
         "next": next_measurement,
         "downstream": downstream,
         "choose": choose,
+        "optimize": optimize,
         "advise": advise,
         "plan": plan,
         "status": status,

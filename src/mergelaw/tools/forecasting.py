@@ -1,14 +1,27 @@
-"""The command `mergelaw forecast`: the whole curve from a few measured points."""
+"""The command `mergelaw forecast`: the whole curve from a few measured points, or one merge."""
 
 import json
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from mergelaw.errors import ConfigError, FitError, MergeLawError, listing
+from mergelaw.tools.from_merge import Asked, forecast_from_merge
+from mergelaw.tools.from_merge_options import (
+    FromMerge,
+    MergeBatch,
+    MergeDtype,
+    MergeRoute,
+    MergeShards,
+    MergeSize,
+    MergeStudy,
+    Precision,
+    Top,
+)
+from mergelaw.tools.merging import Base, Members
 from mergelaw.tools.options import Json, out_problems, problem_lines
 from mergelaw.tools.points import Eps, Errors, Pairs, Points, Pool, Subsets, pairs, told_once
 
@@ -50,15 +63,54 @@ def forecast(
     eps: Eps = 0.01,
     name: Annotated[str, typer.Option("--name", help="Of the law file.")] = "forecast",
     out: Annotated[
-        Path | None, typer.Option("--out", help="Write a law file, which `plan --law` reads.")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="Write a law file, which `plan --law` reads; with --from-merge a table (.parquet, "
+            ".csv, .json).",
+        ),
     ] = None,
     as_json: Json = False,
+    from_merge: FromMerge = False,
+    base: Base = None,
+    expert: Members = None,
+    shard: MergeShards = None,
+    config: MergeStudy = None,
+    size: MergeSize = None,
+    route: MergeRoute = None,
+    dtype: MergeDtype = None,
+    batch_tokens: MergeBatch = None,
+    precision: Precision = None,
+    top: Top = None,
 ) -> None:
-    """Forecast the loss at every k from two, three or more measured ones, and say how sure."""
+    """Forecast the loss at every k from two, three or more measured ones, and say how sure.
+
+    With --from-merge no points are needed: the curve, every subset and the best scale follow from
+    derivatives of the loss at one merge, that of all experts, measured on the spot.
+    """
+    merge_options = {
+        "--base": base, "--expert": expert or None, "--shard": shard or None, "--config": config,
+        "--size": size, "--route": route, "--dtype": dtype, "--batch-tokens": batch_tokens,
+        "--precision": precision, "--top": top,
+    }  # fmt: skip
+    if from_merge:
+        others = {
+            "--points": points, "--pool": pool, "--file": file, "--errors": errors,
+            "--subsets": subsets, "--text-error": text_error or None, "--domain": domain,
+            "--misfit": misfit, "--gap": _changed(gap, 0.01), "--eps": _changed(eps, 0.01),
+            "--name": _changed(name, "forecast"),
+        }  # fmt: skip
+        asked = Asked(
+            base, expert or (), method, shard or (), config, size, dtype, route or "hvp",
+            batch_tokens, precision, top, out,
+        )  # fmt: skip
+        forecast_from_merge(asked, others, as_json)
+        return
     from mergelaw.planning.forecast_record import forecast_facts
     from mergelaw.planning.forecast_words import forecast_text
 
     problems = _option_problems(points, file, pool, {"--gap": gap, "--eps": eps})
+    problems += _merge_problems(merge_options)
     problems += _name_problems(out, name, {"--method": method, "--domain": domain})
     settings: Settings = {"text_error": text_error, "misfit": misfit}
     laws: list[Labelled] = []
@@ -98,6 +150,15 @@ def _option_problems(
         if not 0 < value < math.inf
     ]
     return problems
+
+
+def _merge_problems(options: Mapping[str, object]) -> list[str]:
+    given = [name for name, value in options.items() if value is not None]
+    return [f"{', '.join(given)}: goes with --from-merge"] if given else []
+
+
+def _changed(value: object, default: object) -> object | None:
+    return None if value == default else value
 
 
 def _name_problems(out: Path | None, name: str, names: dict[str, str | None]) -> list[str]:

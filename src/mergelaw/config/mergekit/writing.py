@@ -54,7 +54,12 @@ def to_mergekit(
 
 
 def _peer_of(method: str) -> tuple[str, Peer]:
-    return next((name, peer) for name, peer in PEERS.items() if peer.method == method)
+    for name, peer in PEERS.items():
+        if peer.method == method:
+            return name, peer
+    raise ConfigError(
+        f"method = {method!r}: mergekit has no such method; write mergelaw's own YAML (--native)"
+    )
 
 
 def _dtype_problems(dtype: str | None) -> Iterator[str]:

@@ -1,0 +1,255 @@
+"""A forecast from one merge, made on the spot: derivatives at it, and what they predict."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from math import comb
+
+import numpy as np
+
+from mergelaw.config.methods import METHODS, Method
+from mergelaw.config.theory import Route
+from mergelaw.errors import ConfigError, listing
+from mergelaw.evaluation.text import EvalText, check_vocabulary
+from mergelaw.hub import Ref
+from mergelaw.laws.forms import Array
+from mergelaw.laws.ranking import Ranking, rank
+from mergelaw.laws.schemas import MACRO
+from mergelaw.merging.methods import recipe
+from mergelaw.sweep.engine import Engine, PoolSettings
+from mergelaw.theory.curve_prediction import Curve
+from mergelaw.theory.curve_rows import over_masks
+from mergelaw.theory.derivatives import CurveDerivatives, Derivatives
+from mergelaw.theory.differences import STEP
+from mergelaw.theory.fold_draws import FoldDraws, with_macro
+from mergelaw.theory.intervals import Band, band
+from mergelaw.theory.linear import scale_of, why_no_curve
+from mergelaw.theory.masks import why_no_masks
+from mergelaw.theory.measured_rows import MaskSpread
+from mergelaw.theory.model_surface import ModelSurface
+from mergelaw.theory.refusals import nonlinear_words
+from mergelaw.theory.subset_prediction import SubsetPredictor, members_of
+from mergelaw.theory.surface import Spent
+from mergelaw.theory.text_folds import FoldedText
+from mergelaw.theory.updates import has_updates, residuals, sampled_subsets
+
+WITHIN = 0.01
+"""Nats per token that are as good as nothing, in a ranking."""
+
+MOST_RANKED = 2_000
+"""Subsets in a ranking."""
+
+FARTHEST = "single experts lie farthest from the merge: their order is not to be trusted"
+
+
+@dataclass(frozen=True)
+class MergeForecast:
+    """What one merge tells of all others.
+
+    Attributes
+    ----------
+    method : str
+        Label of the method.
+    route : str
+    found : CurveDerivatives
+    whole : Derivatives or None
+        None where the route does not tell single subsets.
+    second : CurveDerivatives or None
+        By differences, where the route is another.
+    base : array, shape (domains + 1,)
+        Real loss of the base, nats per token.
+    masks : tuple of CurveDerivatives and MaskSpread, or None
+        Derivatives without masks and what masks add, where the method draws them.
+    spent : Spent
+        All that was asked of the model.
+    notes : tuple of str
+        What was measured otherwise than asked.
+    """
+
+    method: str
+    route: str
+    found: CurveDerivatives
+    whole: Derivatives | None
+    second: CurveDerivatives | None
+    base: Array
+    masks: tuple[CurveDerivatives, MaskSpread] | None
+    spent: Spent
+    notes: tuple[str, ...] = field(default=())
+
+    @cached_property
+    def curve(self) -> Curve:
+        """The predicted curve under the masks of the merge, if any."""
+        return Curve.of(self.found)
+
+    @cached_property
+    def draws(self) -> FoldDraws:
+        """Folds resampled."""
+        return FoldDraws.of(self.found.folds)
+
+    @cached_property
+    def band(self) -> Band:
+        """The curve with its errors."""
+        return band(self.found, self.draws, self.second)
+
+    @cached_property
+    def over_masks(self) -> tuple[Curve, Band] | None:
+        """The curve of the mean over masks with its errors; None without masks."""
+        if self.masks is None:
+            return None
+        plain, spread = self.masks
+        ks = self.curve.ks
+        moved, of_probes = over_masks(plain, spread, ks)
+        found = band(moved, self.draws)
+        error = np.hypot(found.order_error, self.draws.reach[:, None] * of_probes)
+        return Curve.of(moved), replace(found, order_error=error)
+
+    @cached_property
+    def subsets(self) -> SubsetPredictor | None:
+        """What tells every subset."""
+        return None if self.whole is None else SubsetPredictor(self.whole, self.found.third)
+
+    def spread(self) -> Array | None:
+        """Return the standard deviation over subsets by k, shape (domains + 1, M)."""
+        if self.subsets is None:
+            return None
+        return np.stack([self.subsets.spread(k) for k in self.curve.ks.tolist()], axis=1)
+
+    def leading_spread(self) -> Array | None:
+        """Return the leading term of `spread`, from the gradient alone; NaN at the whole pool."""
+        if self.subsets is None:
+            return None
+        n = len(self.found.experts)
+        counts = np.array([comb(n, k) for k in range(1, n)])
+        variance = np.stack([self.subsets.leading_variance(k) for k in range(1, n)], axis=1)
+        spread = np.sqrt(variance * counts / (counts - 1))
+        return np.hstack([spread, np.full((len(spread), 1), np.nan)])
+
+    def ranking(self) -> Ranking | None:
+        """Return subsets by their predicted macro loss; None where the route tells none.
+
+        All of them; of very many, `MOST_RANKED` with the least predicted losses.
+        """
+        if self.subsets is None:
+            return None
+        predict, n, folds = self.subsets, len(self.found.experts), self.found.folds
+        members = np.vstack([members_of(n, k) for k in range(1, n + 1)])
+        if len(members) > MOST_RANKED:
+            members = members[np.argsort(predict.losses(members)[-1])[:MOST_RANKED]]
+        names = ["+".join(np.array(self.found.experts)[row]) for row in members]
+        predicted = predict.predicted(members, names, self.draws)[-1]
+        n_items = folds.membership @ folds.n_items
+        counts = {name: int(n) for name, n in zip(folds.names, n_items, strict=True)}
+        text = "other" if (self.draws.n_folds > 1).any() else "this"
+        return rank(predicted, MACRO, text, WITHIN, 1, self._ranking_notes(len(members)), counts)
+
+    def _ranking_notes(self, n_ranked: int) -> tuple[str, ...]:
+        """Return what a reader of the ranking has to know."""
+        notes = ["predicted from one merge: none of these subsets was scored", FARTHEST]
+        n_all = 2 ** len(self.found.experts) - 1
+        if n_ranked < n_all:
+            notes.append(f"{n_ranked:,} of {n_all:,} subsets are ranked")
+        return tuple(notes)
+
+
+def forecast_merge(
+    settings: PoolSettings,
+    base: Ref,
+    experts: Mapping[str, Ref],
+    method: Method,
+    text: EvalText,
+    route: Route = "hvp",
+    step: float = STEP,
+    probes: int = 4,
+) -> MergeForecast:
+    """Measure derivatives at the merge of all experts, and predict every other merge from them.
+
+    Third derivatives are measured by differences of losses beside any route: they tell how far the
+    prediction is off.
+
+    Parameters
+    ----------
+    settings : Study or mergelaw.sweep.engine.Settings
+    base, experts
+        Folders or names of the Hub; experts by name, two at least.
+    method : Method
+    text : EvalText
+    route : Route
+    step : float
+        Of differences, a share of a task vector.
+    probes : int
+        Masks tried for the mean over masks.
+
+    Raises
+    ------
+    ConfigError
+        If there are fewer than two experts, or the method's merges are not predicted.
+    CheckpointError
+        If experts do not match the base, or a derivative is not finite.
+    DataError
+        If the text was prepared for another tokenizer, or does not fit the model.
+    """
+    if len(experts) < 2:
+        raise ConfigError(f"experts: {len(experts)}; a curve is about subsets: give at least 2")
+    with Engine.open(settings, base, experts) as engine:
+        check_vocabulary(text, engine.folders, engine.model)
+        _require_curve(engine, settings, method)
+        folded = FoldedText.of(text)
+        surface = ModelSurface.over(engine, settings, method, folded, route=route, step=step)
+        scale = scale_of(method)
+        whole = None if route == "differences" else surface.curvature(surface.full(scale))
+        differences = surface.differences(scale)
+        found = differences if whole is None else _third(whole.curve(), differences)
+        base_loss = with_macro(surface.folds, surface.losses(np.zeros(len(found.experts))))
+        told, spent, masks = tuple(surface.notes), [surface.spent], None
+        if why_no_masks(method) is None:
+            masks, more = _masks(engine, settings, method, surface, folded, probes)
+            spent.append(more)
+    second = None if whole is None else differences
+    return MergeForecast(
+        method.label, route, found, whole, second, base_loss, masks, _sum(spent), told
+    )
+
+
+def _third(found: CurveDerivatives, differences: CurveDerivatives) -> CurveDerivatives:
+    third = differences.third
+    return found if third is None else found.with_third(third)
+
+
+def _masks(
+    engine: Engine,
+    settings: PoolSettings,
+    method: Method,
+    surface: ModelSurface,
+    folded: FoldedText,
+    probes: int,
+) -> tuple[tuple[CurveDerivatives, MaskSpread], Spent]:
+    """Return derivatives of the merge without masks, and what masks add to them."""
+    scale = scale_of(method)
+    spread = MaskSpread(*surface.mask_spread(probes, scale))
+    plain = METHODS["task_arithmetic"].model_validate(
+        {"label": method.label, "method": "task_arithmetic", "parameters": {"scale": scale}}
+    )
+    unmasked = ModelSurface.over(
+        engine, settings, plain, folded, route=surface.route, step=surface.step
+    )
+    return (unmasked.curve(scale), spread), unmasked.spent
+
+
+def _sum(spent: list[Spent]) -> Spent:
+    names = vars(spent[0])
+    return Spent(**{name: sum(vars(one)[name] for one in spent) for name in names})
+
+
+def _require_curve(engine: Engine, settings: PoolSettings, method: Method) -> None:
+    """Refuse a method whose merges are not predicted; where that is measured, with the number."""
+    experts = sorted(engine.checked.experts)
+    reason = why_no_curve(method, experts)
+    if reason is None:
+        return
+    if has_updates(method):
+        engine.use(recipe(method, f"{settings.seed}/0"))
+        subsets = sampled_subsets(experts, f"{settings.seed}/{method.label}")
+        found = residuals(engine.exact, method, experts, subsets)
+        words = nonlinear_words(method.label, {k: value for k, (_, value) in found.items()})
+        reason = words or reason
+    raise ConfigError(listing("a forecast from one merge", [reason]))

@@ -1,0 +1,234 @@
+"""Passes over a text at given weights of the experts: forward, backward, counted, kept."""
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from mergelaw.costs import add_work
+from mergelaw.errors import CheckpointError
+from mergelaw.evaluation.checkpoint import check_finite, scoring_flops
+from mergelaw.evaluation.loss import Batch, item_nll, scored_states
+from mergelaw.evaluation.memory import Room
+from mergelaw.laws.forms import Array
+from mergelaw.models.head import Head
+from mergelaw.sweep.engine import Engine
+from mergelaw.theory.backward import Backward
+from mergelaw.theory.derivatives import Folds
+from mergelaw.theory.directions import Directions
+from mergelaw.theory.surface import Spent
+from mergelaw.theory.text_folds import FoldedText, folds_taken
+
+MOST_KEPT = 4
+"""Points at which losses and gradients are kept: that of the merge, and a few after it."""
+
+
+class Passes:
+    """What a model is asked at weights: losses, gradients, logits.
+
+    Parameters
+    ----------
+    engine : Engine
+        Its recipe in use gives psi(v).
+    directions : Directions
+        psi(v) of the experts.
+    folded : FoldedText
+        The text.
+    batch_tokens : int
+        Padded tokens of a batch that is differentiated.
+
+    Attributes
+    ----------
+    spent : Spent
+    gradients : dict of bytes to array
+        Exact gradients of all folds, by `key_of` their weights, where they were taken last.
+    """
+
+    def __init__(
+        self, engine: Engine, directions: Directions, folded: FoldedText, batch_tokens: int
+    ) -> None:
+        self.engine, self.directions, self.folded = engine, directions, folded
+        self.batch_tokens = batch_tokens
+        self.backward = Backward(engine.model, directions)
+        self.spent, self._room = Spent(), Room()
+        self.gradients: dict[bytes, Array] = {}
+        self._losses: dict[bytes, Array] = {}
+        self._shown: bytes | None = None
+        self._forward_seconds: list[float] = []
+        self._flops = scoring_flops(engine.model, folded.text.length)
+
+    @property
+    def all_folds(self) -> list[int]:
+        """Numbers of all folds."""
+        return list(range(len(self.folded.folds.domains)))
+
+    @property
+    def forward_seconds(self) -> float:
+        """What a forward pass over the text takes: the median of those that were made."""
+        return float(np.median(self._forward_seconds))
+
+    def forget(self) -> None:
+        """Take note that the model does not hold what was shown last."""
+        self._shown = None
+
+    def shown_losses(self, owner: str) -> Array:
+        """Return the losses of what the model holds: one forward pass."""
+        return self.folded.sums(self._shown_items(owner))
+
+    def _shown_items(self, owner: str) -> Array:
+        text, model, start = self.folded.text, self.engine.model, time.perf_counter()
+        nll = item_nll(model, text.batches, text.n_items, self._room, text.item_source)
+        check_finite(model, text, range(text.n_items), nll, owner)
+        self._forward_seconds.append(time.perf_counter() - start)
+        self.count(self._forward_seconds[-1], forwards=1.0, losses=1)
+        return nll
+
+    def item_losses(self, weights: Array) -> Array:
+        """Return the summed loss of each item, shape (items,): one forward pass.
+
+        Raises
+        ------
+        CheckpointError
+            If one is not finite; names domain and item.
+        DataError
+            If memory runs out on an item alone.
+        """
+        self.show(weights)
+        return self._shown_items(self.named(weights))
+
+    def losses(self, weights: Array) -> Array:
+        """Return the summed loss of each fold, shape (folds,): one forward pass."""
+        key = key_of(weights)
+        if key not in self._losses:
+            keep(self._losses, key, self.folded.sums(self.item_losses(weights)))
+        return self._losses[key].copy()
+
+    def gradient(self, weights: Array, chosen: Sequence[int]) -> tuple[Array, Array]:
+        """Return loss and gradient of some folds: forward and backward.
+
+        Raises
+        ------
+        CheckpointError
+            If the model cannot be differentiated, or a number is not finite.
+        """
+        start = time.perf_counter()
+        self.show(weights)
+        try:
+            parts = [self.backward.gradient(self.fold_batches(fold)) for fold in chosen]
+        except (RuntimeError, NotImplementedError) as error:
+            raise CheckpointError(
+                f"{self.named(weights)} cannot be differentiated ({_first_line(error)}); take "
+                "the route gauss_newton, differences or pairs, which only go forward"
+            ) from error
+        nll, gradient = (np.stack(rows) for rows in zip(*parts, strict=True))
+        share = self.folded.share(chosen)
+        self.count(time.perf_counter() - start, forwards=3 * share, gradients=1)
+        self.check_finite_in(folds_taken(self.folded.folds, chosen), gradient)
+        if list(chosen) == self.all_folds:
+            keep(self.gradients, key_of(weights), gradient)
+            nll = self._losses.get(key_of(weights), nll)
+        return nll, gradient
+
+    def losses_of(self, weights: Array, chosen: Sequence[int]) -> Array:
+        """Return the losses of some folds: a forward pass of these alone."""
+        if list(chosen) == self.all_folds:
+            return self.losses(weights)
+        start, model = time.perf_counter(), self.engine.model
+        self.show(weights)
+        sums = np.zeros(len(chosen))
+        for index, fold in enumerate(chosen):
+            members = self.folded.members(fold)
+            nll = item_nll(model, self.fold_batches(fold), len(members), self._room)
+            check_finite(model, self.folded.text, members.tolist(), nll, self.named(weights))
+            sums[index] = nll.sum()
+        share = self.folded.share(chosen)
+        self.count(time.perf_counter() - start, forwards=share, losses=1)
+        return sums
+
+    @torch.inference_mode()
+    def logits(self, weights: Array, batches: Sequence[Batch]) -> Tensor:
+        """Return the logits of the scored tokens of some batches, float32."""
+        self.show(weights)
+        head = Head.of(self.engine.model)
+        return torch.cat(
+            [head.logits(scored_states(self.engine.model, head, batch)[0]) for batch in batches]
+        )
+
+    def show(self, weights: Array) -> None:
+        """Put the merge into the model, unless it is there."""
+        key = key_of(weights)
+        if key == self._shown:
+            return
+        self._shown = None
+        if weights.shape != (self.directions.n,):
+            raise ValueError(f"{self.directions.n} weights are needed, not {weights.shape}")
+        rows = (
+            np.asarray(weights, dtype=float).reshape(len(self.directions.groups.names), -1).tolist()
+        )
+        parts = zip(self.directions.pool.segments, self.directions.groups.of_tensor, strict=True)
+        by_tensor = {part.name: rows[group] for part, group in parts}
+        self.engine.combine(self.directions.experts, rows[0] if len(rows) == 1 else by_tensor)
+        self._shown = key
+
+    def fold_batches(self, fold: int) -> tuple[Batch, ...]:
+        """Return a fold's batches."""
+        return self.folded.batches(fold, self.batch_tokens)
+
+    def check_finite_in(self, folds: Folds, values: Array) -> None:
+        """Refuse derivatives that are not finite: names domain and direction."""
+        bad = np.argwhere(~np.isfinite(values))
+        if bad.size:
+            fold, *place = bad[0]
+            names = [
+                f"{group}/{name}"
+                for group in self.directions.groups.names
+                for name in self.directions.experts
+            ]
+            along = f" along {names[place[0]]}" if place else ""
+            raise CheckpointError(
+                f"a derivative of the loss is not finite on domain {folds.domains[fold]!r}{along}:"
+                f" {len(bad)} of {values.size} numbers; compute in float32 (dtype), or check the "
+                "weights of that expert"
+            )
+
+    def named(self, weights: Array) -> str:
+        """Return what an error calls a merge."""
+        pairs = zip(
+            self.directions.experts * len(self.directions.groups.names), weights, strict=True
+        )
+        shown = ", ".join(f"{name} {weight:.3g}" for name, weight in pairs)
+        return f"the merge with weights {shown}"
+
+    def count(
+        self,
+        seconds: float,
+        forwards: float,
+        losses: int = 0,
+        gradients: int = 0,
+        products: int = 0,
+    ) -> None:
+        """Count passes, and add their work to the running job's."""
+        self.spent.n_losses += losses
+        self.spent.n_gradients += gradients
+        self.spent.n_products += products
+        self.spent.forwards += forwards
+        self.spent.seconds += seconds
+        add_work(round(forwards * self.folded.text.length.n_tokens), forwards * self._flops)
+
+
+def keep(kept: dict[bytes, Array], key: bytes, value: Array) -> None:
+    """Keep a value, and forget the oldest beyond `MOST_KEPT`."""
+    kept[key] = value
+    if len(kept) > MOST_KEPT:
+        kept.pop(next(iter(kept)))
+
+
+def key_of(weights: Array) -> bytes:
+    """Return what weights are kept under."""
+    return np.asarray(weights, dtype=float).tobytes()
+
+
+def _first_line(error: BaseException) -> str:
+    return str(error).strip().split("\n")[0] or type(error).__name__

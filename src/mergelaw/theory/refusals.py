@@ -1,0 +1,96 @@
+"""What is not predicted from one merge, and why, in words with the number."""
+
+from collections.abc import Iterator
+from math import comb
+
+from mergelaw.laws.schemas.theory import LARGEST_RESIDUAL
+from mergelaw.theory.curve_prediction import Curve
+from mergelaw.theory.study_facts import Case, StudyFacts
+
+
+def nonlinear_words(method: str, residuals: dict[int, float]) -> str | None:
+    """Return why merges by a method are not predicted; None where all are.
+
+    Parameters
+    ----------
+    method : str
+        Its label.
+    residuals : dict of int to float
+        By k: see `mergelaw.laws.schemas.theory.UPDATES`.
+    """
+    beyond = {k: value for k, value in residuals.items() if not value <= LARGEST_RESIDUAL}
+    if not beyond:
+        return None
+    least, most = min(beyond.values()), max(beyond.values())
+    told = f"{least:.2f}" if f"{least:.2f}" == f"{most:.2f}" else f"{least:.2f} to {most:.2f}"
+    ks = _ranges(sorted(beyond))
+    return (
+        f"{method} is not predicted at k = {ks}: its merges are no weighted mean of updates, one "
+        f"of each expert. They lie {told} of their distance from the whole pool's merge away from "
+        f"such a mean, and {LARGEST_RESIDUAL:g} is the most that a prediction is made for: what a "
+        "derivative along an expert's update tells is then not what adding the expert does"
+    )
+
+
+def refusals(facts: StudyFacts) -> list[str]:
+    """Return what is not predicted of a study, or not as asked, each with its size and method."""
+    return [*_nonlinear(facts), *_cases(facts)]
+
+
+def _nonlinear(facts: StudyFacts) -> Iterator[str]:
+    parts = facts.updates.partition_by("size", "method", as_dict=True, maintain_order=True)
+    for (size, method), part in parts.items():
+        words = nonlinear_words(str(method), dict(part.select("k", "residual").rows()))
+        if words is not None:
+            yield f"{size}: {words}"
+
+
+def _cases(facts: StudyFacts) -> Iterator[str]:
+    for case in facts.cases:
+        where = f"{case.one.size}, {case.one.method}, {case.one.route}"
+        told = (*_notes(case), *_few_subsets(case, facts))
+        yield from (f"{where}: {note}" for note in told)
+        if case.one.masks is not None and facts.unmasked(case) is None:
+            yield (
+                f"{where}: the mean over masks is not predicted: no method of the study merges "
+                "these task vectors unmasked at the same scale, where it would be expanded"
+            )
+
+
+def _few_subsets(case: Case, facts: StudyFacts) -> Iterator[str]:
+    """Yield that losses at other scales are of other subsets than the predicted ones."""
+    label, n = facts.scale_label(case.one.method), len(case.one.curve.experts)
+    points = facts.scale_points.get((case.one.size, label), {})
+    merged = {k: row["n_subsets"] for (k, c), of in points.items() if c > 0 for row in of.values()}
+    few = [k for k, count in merged.items() if count < comb(n, k)]
+    if case.subsets is None and few:
+        yield (
+            "at other scales the mean of all subsets is predicted, not of the few that were merged "
+            f"(k = {_ranges(sorted(few))}): the route tells no single subsets"
+        )
+
+
+def _notes(case: Case) -> Iterator[str]:
+    """Yield what the derivatives of one route do not carry."""
+    curve = Curve.of(case.one.curve)
+    bent = [d for d, r in zip(case.domains, curve.radial, strict=True) if not r > 0]
+    if bent:
+        yield f"curvature along the scale is not above 0 on {', '.join(bent)}: no best scale there"
+    rising = [d for d, t in zip(case.domains, curve.trace, strict=True) if not t > 0]
+    if rising:
+        yield (
+            f"the curve does not fall with k on {', '.join(rising)}: mean curvature along the "
+            "task vectors is not above 0"
+        )
+    negative = 0 if case.subsets is None else case.subsets.n_negative
+    if negative:
+        yield f"{negative} directions of the weights have negative curvature of the macro loss"
+    if curve.third is None:
+        yield "no interval on this text: third derivatives were not measured"
+
+
+def _ranges(ks: list[int]) -> str:
+    """Return numbers in words: `1 to 8`, or `1, 2, 5`."""
+    if len(ks) > 2 and ks == list(range(ks[0], ks[-1] + 1)):
+        return f"{ks[0]} to {ks[-1]}"
+    return ", ".join(map(str, ks))

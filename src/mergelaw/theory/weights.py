@@ -1,0 +1,206 @@
+"""The study's best weights: searched for on one text, judged on another, written as a table."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import polars as pl
+
+from mergelaw.config import Study
+from mergelaw.config.methods import Method
+from mergelaw.config.recipe import method_from_text
+from mergelaw.config.theory import Objective
+from mergelaw.costs import cost_report
+from mergelaw.design import BASE
+from mergelaw.evaluation.shards import shards_digest
+from mergelaw.evaluation.text import EvalText, check_vocabulary
+from mergelaw.laws.schemas.theory import WEIGHTS
+from mergelaw.owner import Owner
+from mergelaw.paths import StudyPaths, checkpoint_ref
+from mergelaw.progress import progress
+from mergelaw.provenance import provenance
+from mergelaw.sweep.engine import Engine, PoolSettings
+from mergelaw.tables import write_table
+from mergelaw.theory import ways
+from mergelaw.theory.comparison import Compared, compare
+from mergelaw.theory.counted import Counted
+from mergelaw.theory.found import Found
+from mergelaw.theory.heldout import HeldOut, items_of
+from mergelaw.theory.model_surface import ModelSurface
+from mergelaw.theory.text_folds import FoldedText
+from mergelaw.theory.texts import calibration_and_heldout
+from mergelaw.variants import theory_of
+
+CALIBRATION_FOLDS = 5
+"""Folds of a domain's calibration text: cross-validation leaves one out at a time."""
+
+GROUPINGS: tuple[Literal["model", "layers"], ...] = ("model", "layers")
+
+
+def write_weights(study: Study, paths: StudyPaths, size: str) -> Path:
+    """Search for the best weights of every objective, and write them with what they bring.
+
+    They are of plain task vectors. The first objective stands beside all other ways to choose
+    weights, the others beside the full average and the best scale.
+
+    Returns
+    -------
+    Path
+        The table (columns of `mergelaw.laws.schemas.theory.WEIGHTS`); cost.json lies beside it.
+
+    Raises
+    ------
+    BusyError
+        If another process does the job now.
+    ConfigError
+        If the config has no `theory`, or an objective does not fit the study.
+    CheckpointError
+        If experts do not match the base, or a number is not finite.
+    DataError
+        If there is too little text, or it was prepared with another tokenizer.
+    """
+    target, theory = paths.weights(size), theory_of(study)
+    origin = provenance(study, "theory", "weights", size=size)
+    calibration, heldout = calibration_and_heldout(study, paths)
+    origin |= {"text": shards_digest((*calibration.shards, *heldout.shards))}
+    base = checkpoint_ref(study, paths, size, BASE)
+    experts = {n: checkpoint_ref(study, paths, size, n) for n in sorted(study.expert_names)}
+    facts: dict[str, Any] = {"stage": "theory", "size": size, "slice": origin["slice"]}
+    facts |= {"tokens_read": 0, "flops": 0.0}  # each pass adds its own
+    with (
+        Owner(target.with_suffix(".owner")) as owner,
+        cost_report(target.with_suffix(".cost.json"), **facts) as cost,
+        Engine.open(study, base, experts) as engine,
+    ):
+        for text in (calibration, heldout):
+            check_vocabulary(text, engine.folders, engine.model)
+        named = f"{study.seed}/{size}"
+        found = search_all(engine, study, calibration, theory.objectives, named, theory.step)
+        judge = judge_of(engine, study, heldout, found)
+        n_tokens = calibration.length.n_scored, heldout.length.n_scored
+        rows = [row for one in found for row in _rows(size, one, judge, n_tokens)]
+        frame = pl.DataFrame(rows, schema=dict(WEIGHTS.schema))
+        owner.check()
+        write_table(target, frame, WEIGHTS.schema, WEIGHTS.key, origin)
+        cost |= engine.costs() | {
+            "n_tokens": sum(t.length.n_tokens for t in (calibration, heldout))
+        }
+    return target
+
+
+def plain_method() -> Method:
+    """Return the method whose task vectors are weighed: they are taken as they are."""
+    return method_from_text("average")
+
+
+def search_all(
+    engine: Engine,
+    settings: PoolSettings,
+    text: EvalText,
+    objectives: Sequence[Objective],
+    seed: str,
+    step: float,
+    route: Literal["hvp", "gauss_newton", "pairs"] = "gauss_newton",
+    beside_first: tuple[str, ...] = ways.WAYS,
+) -> list[Compared]:
+    """Search for every objective's weights, beside the full average and the best scale.
+
+    Parameters
+    ----------
+    engine : Engine
+        Holds the pool.
+    settings : Study or mergelaw.sweep.engine.Settings
+    text : EvalText
+        What weights are chosen on.
+    objectives : sequence of Objective
+    seed : str
+        Names random numbers.
+    step : float
+        Of the quadratic through losses.
+    route
+        How curvature is measured.
+    beside_first : tuple of str
+        Ways that stand beside the first objective's search; all without it.
+    """
+    folded = FoldedText.of(text, CALIBRATION_FOLDS)
+    ordered = sorted(objectives, key=lambda o: GROUPINGS.index(o.groups))
+    surfaces: dict[str, Counted] = {}
+    done: dict[str, Compared] = {}
+    for wanted in progress(ordered, len(ordered), "weights", "objective"):
+        if wanted.groups not in surfaces:  # the engine shows one surface's merges at a time
+            inner = ModelSurface.over(
+                engine, settings, plain_method(), folded, groups=wanted.groups, route=route
+            )
+            former = next(iter(surfaces.values()), None)
+            surfaces = {wanted.groups: Counted(inner)}
+            if former is not None:
+                surfaces[wanted.groups].knows(former)
+        chosen = beside_first if wanted is objectives[0] else ways.REFERENCES
+        done[wanted.label] = compare(
+            surfaces[wanted.groups], wanted, chosen, seed=f"{seed}/{wanted.label}", step=step
+        )
+    return [done[wanted.label] for wanted in objectives]
+
+
+def judge_of(
+    engine: Engine, settings: PoolSettings, text: EvalText, found: Sequence[Compared]
+) -> HeldOut:
+    """Return what judges weights on other text; surfaces of the engine are of no use afterwards."""
+    groups: Literal["model", "layers"] = "model"
+    if any(one.objective.groups == "layers" for one in found):
+        groups = "layers"
+    surface = ModelSurface.over(
+        engine, settings, plain_method(), FoldedText.of(text, 1), groups=groups
+    )
+    n_experts = len(surface.experts)
+    return HeldOut(
+        surface.item_losses,
+        items_of(text),
+        n_experts * len(surface.groups),
+        np.full(n_experts, 1 / n_experts),
+    )
+
+
+def _rows(
+    size: str, compared: Compared, judge: HeldOut, n_tokens: tuple[int, int]
+) -> Iterator[dict[str, Any]]:
+    for found in compared.found:
+        yield {"size": size} | row_of(compared, found, judge, n_tokens)
+
+
+def row_of(
+    compared: Compared, found: Found, judge: HeldOut, n_tokens: tuple[int, int]
+) -> dict[str, Any]:
+    """Return what a table holds of one way's weights, but for the size.
+
+    Parameters
+    ----------
+    n_tokens : pair of int
+        Scored tokens of the calibration text and of the held-out one.
+    """
+    goal = compared.goal
+    judged = judge.judged(goal, found.weights)
+    spent = found.spent
+    return {
+        "objective": compared.objective.label,
+        "way": found.way,
+        "groups": list(compared.groups),
+        "experts": list(compared.experts),
+        "weights": found.weights.tolist(),
+        "n_experts": found.n_experts(len(compared.experts)),
+        "calibration_tokens": n_tokens[0],
+        "heldout_tokens": n_tokens[1],
+        "calibration": found.value,
+        "heldout": judged.value,
+        "heldout_stderr": judged.stderr if np.isfinite(judged.stderr) else None,
+        "domains": list(goal.domains),
+        "heldout_by_domain": judged.losses.tolist(),
+        "forwards": spent.forwards,
+        "seconds": spent.seconds,
+        "n_losses": spent.n_losses,
+        "n_gradients": spent.n_gradients,
+        "n_products": spent.n_products,
+        "converged": found.converged,
+        "note": "; ".join(found.notes),
+    }

@@ -1,0 +1,148 @@
+"""Other ways to choose weights: what each finds on known surfaces, and what it pays."""
+
+from itertools import combinations
+
+import numpy as np
+import pytest
+
+from mergelaw.config.theory import Objective
+from mergelaw.theory import baselines, ways
+from mergelaw.theory.counted import Counted
+from mergelaw.theory.goal import Goal
+from mergelaw.theory.quadratic import Quadratics
+from mergelaw.theory.search import Settings, equal_weights, optimise
+from tests.theory.toys import toy
+
+
+def asked(surface, **settings):
+    counted = Counted(surface)
+    return counted, Goal.of(Objective(label="test", **settings), counted)
+
+
+def value(surface, goal, weights):
+    return goal.value(surface.folds.per_token(surface._parts(np.asarray(weights))[0]))
+
+
+def averages(n):
+    for k in range(1, n + 1):
+        for chosen in combinations(range(n), k):
+            yield np.isin(np.arange(n), chosen) / k
+
+
+def test_the_full_average_costs_one_pass():
+    surface, goal = asked(toy())
+    found = baselines.full_average(surface, goal)
+    np.testing.assert_array_equal(found.weights, np.full(4, 0.25))
+    assert vars(surface.spent) == vars(found.spent)
+    assert (found.spent.forwards, found.way) == (1, ways.FULL_AVERAGE)
+
+
+def test_the_best_scale_is_that_of_a_parabola():
+    inner = toy()
+    surface, goal = asked(inner)
+    found = baselines.best_scale(surface, goal)
+    models = Quadratics.of(inner.curvature(np.zeros(4)))
+    one = np.full(4, 0.25)
+    slope, bend = (models.slope @ one).mean(), (one @ models.curvature @ one).mean()
+    assert found.weights.sum() == pytest.approx(-slope / bend, abs=0.02)
+    assert len(set(found.weights)) == 1
+    assert 5 <= found.spent.forwards <= 14
+
+
+def test_the_best_subset_of_a_quadratic_is_the_best_of_all():
+    inner = toy(n_experts=5, seed=4)
+    surface, goal = asked(inner)
+    found = baselines.best_subset(surface, goal)
+    best = min(averages(5), key=lambda weights: value(inner, goal, weights))
+    np.testing.assert_allclose(found.weights, best)
+    assert found.spent.forwards == 10 + baselines.CHECKED
+    few, limited = asked(inner, max_experts=2)
+    best = min(
+        (w for w in averages(5) if (w > 0).sum() <= 2), key=lambda w: value(inner, limited, w)
+    )
+    np.testing.assert_allclose(baselines.best_subset(few, limited).weights, best)
+
+
+def test_the_soup_takes_experts_as_its_recipe_says():
+    inner = toy(n_experts=5, seed=2)
+    surface, goal = asked(inner)
+    found = baselines.greedy_soup(surface, goal)
+    order = sorted(range(5), key=lambda i: value(inner, goal, np.eye(5)[i]))
+    members = [order[0]]
+    for one in order[1:]:
+        wider, now = (np.isin(np.arange(5), m) / len(m) for m in ([*members, one], members))
+        if value(inner, goal, wider) < value(inner, goal, now):
+            members.append(one)
+    np.testing.assert_allclose(found.weights, np.isin(np.arange(5), members) / len(members))
+    assert found.spent.forwards == 5 + 4
+
+
+@pytest.mark.parametrize("settings", [{}, {"target": "worst"}, {"sums_to_one": True}])
+def test_gradients_and_evolution_reach_the_optimum_given_time(settings):
+    inner = toy(seed=5)
+    newton = optimise(inner, Objective(label="x", **settings), settings=Settings(noise_share=0))
+    for way in (
+        lambda s, g: baselines.gradient(s, g, 600),
+        lambda s, g: baselines.cma_es(s, g, 900, "test"),
+    ):
+        surface, goal = asked(inner, **settings)
+        start = value(inner, goal, equal_weights(inner))
+        found = way(surface, goal)
+        reached = value(inner, goal, found.weights)
+        assert start - reached > 0.9 * (start - newton.judged.value)
+        assert found.spent.forwards <= 900
+
+
+def test_budgets_are_kept_and_counted():
+    surface, goal = asked(toy())
+    found = baselines.gradient(surface, goal, 31)
+    assert (found.spent.n_gradients, found.spent.forwards) == (10, 30)
+    evolved = baselines.cma_es(surface.fresh(), goal, 25, "test")
+    assert (evolved.spent.n_losses, evolved.spent.forwards) == (25, 25)
+    assert not evolved.converged
+    again = baselines.cma_es(surface.fresh(), goal, 25, "test")
+    np.testing.assert_array_equal(again.weights, evolved.weights)
+    other = baselines.cma_es(surface.fresh(), goal, 25, "another")
+    assert not np.array_equal(other.weights, evolved.weights)
+
+
+def test_evolution_stops_when_it_is_told_to():
+    surface, goal = asked(toy())
+    seen = []
+
+    def watch(forwards, weights):
+        seen.append(forwards)
+        return len(seen) == 3
+
+    found = baselines.cma_es(surface, goal, 500, "test", watch=watch)
+    assert found.spent.forwards == seen[-1] < 500
+    assert seen == sorted(seen)
+
+
+def test_the_quadratic_through_losses_is_exact_where_the_surface_is_one():
+    inner = toy(n_experts=9, noise=0.1)
+    surface, goal = asked(inner)
+    found = baselines.quadratic(surface, goal, 0.35)
+    assert found.spent.forwards == 55 + 1
+    newton = optimise(inner, goal)
+    np.testing.assert_allclose(found.weights, newton.weights, atol=1e-6)
+    true = inner.curvature(np.full(9, 1 / 9))
+    measured = baselines.through_losses(surface.fresh(), np.full(9, 1 / 9), 0.35)
+    for what in ("nll", "gradient", "curvature"):
+        np.testing.assert_allclose(getattr(measured, what), getattr(true, what), atol=1e-8)
+
+
+def test_a_cubic_bends_the_quadratic_through_losses_more_than_derivatives():
+    inner = toy(n_experts=3, cubic=0.2)
+    surface, _ = asked(inner)
+    centre = np.full(3, 1 / 3)
+    true = inner.curvature(centre).curvature
+    far = baselines.through_losses(surface, centre, 0.35).curvature
+    near = baselines.through_losses(surface.fresh(), centre, 0.01).curvature
+    np.testing.assert_allclose(near, true, atol=1e-3 * np.abs(true).max())
+    assert np.abs(far - true).max() > 0
+
+
+def test_every_way_has_a_title_and_a_name_of_its_own():
+    assert len(set(ways.WAYS)) == len(ways.WAYS) == 9
+    assert ways.WAYS[0] == "newton"
