@@ -65,7 +65,7 @@ def _regrets(folder: Path) -> Iterator[dict[str, Any]]:
     predicted = pl.read_parquet(folder / "theory" / "subsets.parquet")
     predicted = predicted.filter(method=METHOD, route=ROUTE)
     for size in study.size_names:
-        judged = other_text(folder, size).filter(text="heldout").drop("text", "k")
+        judged = other_text(folder, size).drop("k")
         judged = judged.rename({"loss": "loss_other"})
         both = predicted.filter(size=size).join(judged, ["subset", "domain"])
         for (domain, k), part in both.partition_by(

@@ -1,4 +1,4 @@
-"""Losses of the averages of all subsets on the text that weights are chosen and judged on."""
+"""Losses of the averages of all subsets on the text that weights are judged on."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager
@@ -25,7 +25,6 @@ MADE_OF = "made_of"
 """Entry of a file's metadata: the digest of text and checkpoints."""
 
 SCHEMA = {
-    "text": pl.String(),  # "calibration" or "heldout"
     "subset": pl.String(),
     "k": pl.Int64(),
     "domain": pl.String(),
@@ -34,7 +33,7 @@ SCHEMA = {
 
 
 def other_text(folder: Path, size: str) -> pl.DataFrame:
-    """Return the losses of every subset's average on both texts; scored once, and kept.
+    """Return the losses of every subset's average on that text; scored once, and kept.
 
     Parameters
     ----------
@@ -50,14 +49,12 @@ def other_text(folder: Path, size: str) -> pl.DataFrame:
     """
     study = read_study(folder / "study.json")
     paths, path = StudyPaths.of(study), KEPT / f"{study.name}_{study.seed}_{size}.parquet"
-    texts = dict(
-        zip(("calibration", "heldout"), calibration_and_heldout(study, paths), strict=True)
-    )
+    _, text = calibration_and_heldout(study, paths)
     with opened(study, paths, size) as engine:
-        made_of = digest([engine.identity[0], *(shards_digest(t.shards) for t in texts.values())])
+        made_of = digest([engine.identity[0], shards_digest(text.shards)])
         if not path.exists() or pl.read_parquet_metadata(path).get(MADE_OF) != made_of:
             path.parent.mkdir(parents=True, exist_ok=True)
-            frame = pl.DataFrame(_scored(engine, study, texts), schema=SCHEMA, orient="row")
+            frame = pl.DataFrame(_scored(engine, study, text), schema=SCHEMA, orient="row")
             with atomic_file(path) as part:
                 frame.write_parquet(part, metadata={MADE_OF: made_of})
     return pl.read_parquet(path)
@@ -69,13 +66,10 @@ def opened(study: Study, paths: StudyPaths, size: str) -> AbstractContextManager
     return Engine.open(study, checkpoint_ref(study, paths, size, BASE), refs)
 
 
-def _scored(
-    engine: Engine, study: Study, texts: dict[str, EvalText]
-) -> Iterator[tuple[str, str, int, str, float]]:
+def _scored(engine: Engine, study: Study, text: EvalText) -> Iterator[tuple[str, int, str, float]]:
     average = METHODS["average"].model_validate({"label": "average", "method": "average"})
     engine.use(recipe(average, ""))
     subsets = list(exhaustive(sorted(study.expert_names)))
     for subset in progress(engine.merged(subsets), len(subsets), "other text", "merge"):
-        for name, text in texts.items():
-            for score in engine.score(text, subset.name):
-                yield name, subset.name, subset.k, score.domain, score.nll_sum / score.n_tokens
+        for score in engine.score(text, subset.name):
+            yield subset.name, subset.k, score.domain, score.nll_sum / score.n_tokens

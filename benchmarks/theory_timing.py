@@ -101,7 +101,7 @@ def _sweep(engine: Engine, study: Study, method: Method, text: EvalText) -> None
 def _derive(engine: Engine, study: Study, method: Method, text: EvalText, route: Route) -> None:
     """Take the derivatives at the full average, as the stage does for one method and route."""
     step = study.theory.step if study.theory else Theory().step
-    folded = FoldedText.of(text)
+    folded = FoldedText.of_route(text, route)
     surface = ModelSurface.over(engine, study, method, folded, route=route, step=step)
     if route == "differences":
         surface.differences(third=False)  # forward passes alone

@@ -3,13 +3,16 @@
 import pytest
 
 from mergelaw.config import parse_study
-from mergelaw.config.method_checks import is_mean
+from mergelaw.config.method_checks import is_equal_mean, is_mean
 from mergelaw.config.methods import METHODS
 from mergelaw.merging.methods import recipe
+from mergelaw.theory.linear import why_no_curve
 from tests.config.test_problems import problems
 from tests.helpers import study_dict
 
 FIRST = "theory.objectives[0]"
+UNEVEN = {"parameters": {"weight": {"algebra": 1, "biology": 2, "code": 1}}}
+SUMMED = {"parameters": {"normalize": False}}
 
 
 def searching(**objective):
@@ -66,7 +69,15 @@ CASES = [
     ([("theory.routes", [])], "theory.routes = []: "),
     (
         [("theory", {}), ("methods", [{"label": "a", "method": "ties"}])],
-        "theory: no method of the study is a mean, of which derivatives by weights can be taken",
+        "theory: no method of the study is a mean with one weight for all experts, divided by",
+    ),
+    (
+        [("theory", {}), ("methods", [{"label": "a", "method": "average", **UNEVEN}])],
+        "theory: no method of the study is a mean with one weight for all experts, divided by",
+    ),
+    (
+        [("theory", {}), ("methods", [{"label": "a", "method": "dare", **SUMMED}])],
+        "theory: no method of the study is a mean with one weight for all experts, divided by",
     ),
     (
         [searching(target="worst"), ("domains.0.name", "worst"), ("experts.0.domain", "worst")],
@@ -108,3 +119,18 @@ def test_the_resolved_config_is_the_same_study(theory):
 def test_methods_that_count_as_means_are_those_that_the_merge_engine_averages_with(name):
     method = METHODS[name].model_validate({"label": name, "method": name})
     assert is_mean(method) == (recipe(method, "seed").mean is not None)
+
+
+def test_one_weight_for_all_may_be_written_by_expert():
+    names = ("a", "b")
+    parameters = {"weight": {"a": 2, "b": 2}}
+    average = METHODS["average"]
+    method = average.model_validate({"label": "x", "method": "average", "parameters": parameters})
+    assert is_equal_mean(method, names)
+    assert why_no_curve(method, names) is None
+    uneven = average.model_validate(
+        {"label": "x", "method": "average", "parameters": {"weight": {"a": 2, "b": 1}}}
+    )
+    assert not is_equal_mean(uneven, names)
+    assert "weights differ by expert" in why_no_curve(uneven, names)
+    assert is_mean(uneven)

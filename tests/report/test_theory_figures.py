@@ -179,19 +179,18 @@ def test_terms_are_drawn_by_size_with_the_fitted_tail_open(small_study, small_ta
     assert tails == [[0.2] * 2, [0.21] * 2]
 
 
-def test_residuals_are_drawn_with_their_limit(small_study, small_tables):
-    from mergelaw.laws.schemas.theory import LARGEST_RESIDUAL
-
+def test_residuals_are_drawn_by_size(small_study, small_tables):
     axes = panel(draw(small_study, small_tables[0], "theory_updates"), "ties")
     look = size_look(small_study, "w32")
     assert drawn_as(axes, *look) == [([1, 2, 3], [0.9, 0.45, 0.3])]
-    assert any(set(line.get_ydata()) == {LARGEST_RESIDUAL} for line in axes.lines)
 
 
-def test_a_study_of_linear_methods_has_no_residuals(small_tables):
+def test_a_study_without_elections_has_no_residuals(small_tables):
     study = tables.make_study(2, ("average",), 4)
     frames = {"theory/updates.parquet": small_tables[0]["theory/updates.parquet"].clear()}
-    assert "are linear" in whole_text(draw(study, frames, "theory_updates"))
+    assert "No method of the study elects signs" in whole_text(
+        draw(study, frames, "theory_updates")
+    )
 
 
 def test_gains_of_ways_are_from_the_full_average_with_costs(small_study, small_tables):

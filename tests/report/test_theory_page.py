@@ -140,6 +140,7 @@ def test_notes_of_the_jobs_are_shown_once_with_what_they_are_about(small_study, 
         "derivatives": ["w48, average: attention <eager> was taken", "a note about nothing"],
         "terms": ["w32, average: a k", "w48, average: a k", "w48: a k", "a note about nothing"],
     }
+    noted["terms"].append("all sizes, slerp: no curve: slerp (slerp): what an expert adds")
     places = {"derivatives": copy.derivatives("w48"), "terms": copy.theory_table("terms")}
     for table in (DERIVATIVES, TERMS):
         name = table.file.removesuffix(".parquet")
@@ -149,6 +150,7 @@ def test_notes_of_the_jobs_are_shown_once_with_what_they_are_about(small_study, 
         write_table(places[name], frame, table.schema, table.key, origin)
     text = again(small_study, copy).text
     assert "attention <eager> was taken (average at w48)" in text
+    assert "no curve: slerp (slerp): what an expert adds (slerp at all sizes)" in text
     assert "a k (average at w32 and w48; w48)" in text
     assert text.count("a note about nothing") == 1
 
@@ -189,8 +191,8 @@ def test_a_study_of_which_nothing_is_predicted_still_has_a_page(tmp_path):
     page = again(study, paths)
     assert page.problems == []
     assert "Nothing is predicted" in page.text
-    assert "ties is refused at k = 1 and 2" in page.text
-    assert "Nothing is predicted of average and ties." in page.text
+    assert "ties is not linear in its task vectors and is not predicted" in page.text
+    assert "Nothing is predicted of average and ties; the notes of the jobs" in page.text
 
 
 def test_routes_have_their_passes_and_their_share_of_the_sweep(small_study, copy):

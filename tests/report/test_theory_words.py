@@ -7,7 +7,9 @@ from mergelaw.report import (
     theory_context,
     theory_costs,
     theory_grids,
+    theory_limits,
     theory_subset_words,
+    theory_term_words,
     theory_weights_grids,
     theory_weights_words,
     theory_words,
@@ -18,7 +20,7 @@ from tests.report import tables
 CURVES, WEIGHTS = "theory/curves.parquet", "theory/weights.parquet"
 ALL = [
     *(theory_words.theory_curves, theory_words.theory_errors, theory_words.theory_scales),
-    *(theory_words.theory_terms, theory_subset_words.theory_subsets),
+    *(theory_term_words.theory_terms, theory_subset_words.theory_subsets),
     *(theory_subset_words.theory_rankings, theory_subset_words.theory_synergy),
     *(theory_subset_words.theory_synergy_pairs, theory_weights_words.theory_weights),
     *(theory_weights_words.theory_objectives, theory_weights_words.theory_weights_found),
@@ -125,7 +127,7 @@ def test_predictions_without_an_interval_say_so(small_study, small_tables):
     assert theory_words.theory_curves(small_study, frames)[1:] == [
         "No prediction has an interval: the third order was not measured."
     ]
-    assert "Predictions have no interval" in " ".join(theory_context.limits(small_study, frames))
+    assert "Predictions have no interval" in " ".join(theory_limits.limits(small_study, frames))
 
 
 def test_every_route_has_its_errors(small_study, small_tables):
@@ -170,10 +172,13 @@ def test_scales_and_best_scales_are_told(small_study, small_tables):
 
 
 def test_terms_name_tails_base_orders_and_routes(small_study, small_tables):
-    tail, base, orders, routes = theory_words.theory_terms(small_study, small_tables[0])
+    tail, base, orders, routes = theory_term_words.theory_terms(small_study, small_tables[0])
     assert "the predicted tail is 0.95 times the fitted one, which has an offset" in tail
     assert "the law's offset at the best scale of each k is predicted as 0.500." in tail
-    assert "it gives w32 2.750 for 3.500 and w48 2.750 for 3.500 as measured" in base
+    assert base == (
+        "The base's loss by the same expansion, for the one measured (average): w32 2.750 for "
+        "3.500 and w48 2.750 for 3.500; off by more than 5% at w32 and w48."
+    )
     assert "−15.0% at k = 1, −3.0% at k = 2 and +0.4% at k = 3." in orders
     assert routes == (
         "In units of the tail by Hessian-vector products: 2.00 by Gauss-Newton and 0.50 by "
@@ -181,18 +186,62 @@ def test_terms_name_tails_base_orders_and_routes(small_study, small_tables):
     )
 
 
-def test_a_nonlinear_method_is_refused_with_its_numbers(small_study, small_tables):
-    text = " ".join(theory_words.theory_updates(small_study, small_tables[0]))
-    assert "by 0.90 at k = 1, 0.45 at k = 2 and 0.30 at k = 3 over the sizes." in text
-    assert "Above 0.25 no prediction is made" in text
-    assert "refused are all 6 pairs of a size and a k." in text
+def test_a_base_within_reach_is_said_to_be_so(small_study, small_tables):
     frames = dict(small_tables[0])
-    near = frames["theory/updates.parquet"].with_columns(residual=pl.lit(0.1))
-    frames["theory/updates.parquet"] = near
-    text = " ".join(theory_words.theory_updates(small_study, frames))
-    assert "That is within 0.25 everywhere, so that ties is predicted." in text
-    frames["theory/updates.parquet"] = near.clear()
-    assert "none is refused" in " ".join(theory_words.theory_updates(small_study, frames))
+    terms = frames["theory/terms.parquet"]
+    frames["theory/terms.parquet"] = terms.with_columns(base=pl.col("base_predicted") * 1.04)
+    text = theory_term_words.theory_terms(small_study, frames)[1]
+    assert text.endswith("; within 5% of it at every size.")
+    one = pl.when(pl.col("size") == "w48").then(9.0).otherwise(pl.col("base_predicted") * 1.04)
+    frames["theory/terms.parquet"] = terms.with_columns(base=one)
+    text = theory_term_words.theory_terms(small_study, frames)[1]
+    assert text.endswith("; off by more than 5% at w48.")
+
+
+@pytest.mark.parametrize("fitted", [0.0, None])
+def test_a_tail_that_is_not_fitted_is_no_ratio(fitted, small_study, small_tables):
+    frames = dict(small_tables[0])
+    lost = pl.lit(fitted, dtype=pl.Float64)
+    frames["theory/terms.parquet"] = frames["theory/terms.parquet"].with_columns(
+        tail_fitted=lost, offset=pl.lit(None, dtype=pl.Float64)
+    )
+    assert theory_term_words.theory_terms(small_study, frames)[0] == (
+        "average, 2 sizes: no fitted tail is identified beside the predicted one; an offset at "
+        "the best scale of each k is not identified."
+    )
+
+
+def test_higher_orders_that_are_not_known_are_left_out(small_study, small_tables):
+    frames = dict(small_tables[0])
+    terms = frames["theory/terms.parquet"]
+    shares = [f"order_share_{k}" for k in (1, 2, 3)]
+    exact = pl.col("route") == "hvp"
+    only = [pl.when(exact).then(name).alias(name) for name in shares]
+    frames["theory/terms.parquet"] = terms.with_columns(only)
+    text = " ".join(theory_term_words.theory_terms(small_study, frames))
+    assert "by exact curvature" in text
+    grid = theory_grids.terms(small_study, frames)
+    assert [row[-3:] == [words.MISSING] * 3 for row in grid.rows] == [
+        "Hessian" not in row[2] for row in grid.rows
+    ]
+    frames["theory/terms.parquet"] = terms.with_columns(
+        pl.lit(None, dtype=pl.Float64).alias(name) for name in shares
+    )
+    assert "higher orders" not in " ".join(theory_term_words.theory_terms(small_study, frames))
+
+
+def test_a_method_that_elects_signs_is_refused_with_its_numbers(small_study, small_tables):
+    (text,) = theory_term_words.theory_updates(small_study, small_tables[0])
+    assert text.startswith("ties is not linear in its task vectors and is not predicted: ")
+    assert "by 0.90 at k = 1, 0.45 at k = 2 and 0.30 at k = 3 over the sizes." in text
+    frames = dict(small_tables[0])
+    table = frames["theory/updates.parquet"]
+    frames["theory/updates.parquet"] = table.with_columns(residual=pl.lit(0.0))  # however near
+    assert "is not predicted" in theory_term_words.theory_updates(small_study, frames)[0]
+    frames["theory/updates.parquet"] = table.clear()
+    assert theory_term_words.theory_updates(small_study, frames) == [
+        "No method of the study elects signs."
+    ]
 
 
 def test_the_subset_that_is_named_is_counted_as_best_or_by_its_regret(small_study, small_tables):
@@ -321,22 +370,35 @@ def test_the_headline_is_of_the_reference_method(small_study, small_tables):
     assert theory_context.title(small_study, small_tables[0]).endswith("measured with 15")
 
 
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({}, "change the macro loss on"),
+        ({"target": "worst"}, "change the loss of the worst domain on"),
+        ({"target": "algebra"}, "change the loss of algebra on"),
+        ({"mixture": {"algebra": 0.5, "geometry": 2}}, "loss of 0.5 algebra and 2 geometry on"),
+    ],
+)
+def test_the_headline_is_about_what_was_minimised(asked, said, small_tables):
+    study = tables.make_study(theory={"objectives": [{"label": "macro", **asked}]})
+    assert said in theory_context.headline(study, small_tables[0])[-1]
+
+
 def test_how_tells_place_text_and_routes(small_tables):
     study = tables.make_study(2, ("average", "dare"), 4, theory={"step": 0.5, "mask_probes": 6})
     text = " ".join(theory_context.how(study, tables.build(study)[0]))
     assert "at the scale 1 (average) and 1 (dare), once for each of 2 sizes" in text
-    assert "10 items and 120 scored tokens of each domain, dealt into 2 folds" in text
+    assert "10 items and 120 scored tokens of each domain, dealt into folds, 2 by route" in text
     assert "by Hessian-vector products, Gauss-Newton and differences, forward only." in text
     assert "Differences step by 0.5 of a task vector" in text
     assert "estimated from 6 random ones" in text
 
 
 def test_limits_name_what_fails(small_study, small_tables):
-    text = " ".join(theory_context.limits(small_study, small_tables[0]))
+    text = " ".join(theory_limits.limits(small_study, small_tables[0]))
     assert "macro loss 2.81% at k = 1" in text
     assert "They hold 66.7% of 30 measured means" in text
-    assert "ties is refused at k = 1, 2 and 3" in text
-    assert "Nothing is predicted of ties." in text
+    assert "Nothing is predicted of ties; the notes of the jobs say why." in text
     assert "not checked here" in text
     assert "All models are tiny" in text
     assert "best scale is not identified" not in text
@@ -351,11 +413,9 @@ def test_limits_depend_on_the_tables(small_study, small_tables):
         best_scale=pl.when(~lost).then("best_scale"),
         tail=pl.when(lost).then(-0.1).otherwise("tail"),
     )
-    frames["theory/updates.parquet"] = frames["theory/updates.parquet"].clear()
     frames[WEIGHTS] = frames[WEIGHTS].with_columns(heldout_stderr=pl.lit(0.01))
-    text = " ".join(theory_context.limits(small_study, frames))
+    text = " ".join(theory_limits.limits(small_study, frames))
     assert "They hold 100.0% of 30 measured means" in text
     assert "not identified for 1 of 10 curves" in text
     assert "The tail is not above 0 for 1 of 10 curves" in text
-    assert "is refused" not in text
     assert "8 of 8 gain less on other text than 2 standard errors" in text

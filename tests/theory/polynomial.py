@@ -68,10 +68,10 @@ class Polynomial:
         )
 
     def third(self):
-        """Return third derivatives along d_i, sums of each fold, shape (folds, experts)."""
+        """Return third derivatives along d_i, sums of each domain, shape (domains, experts)."""
         d = self.vectors - self.vectors.mean(axis=0)
         along = np.einsum("fijk,ai,aj,ak->fa", self.cubic, d, d, d)
-        return along * self.folds.n_tokens[:, None]
+        return self.folds.membership @ (along * self.folds.n_tokens[:, None])
 
 
 def polynomial(seed=0, n=5, parameters=4, folds=(3, 4), cubic=0.0):

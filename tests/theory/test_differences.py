@@ -52,16 +52,22 @@ def test_curve_of_a_cubic_is_exact_with_its_gradient():
     at = scale * mean
     gradient = GRADIENT + np.einsum("fij,j->fi", HESSIAN, at - AT) + CUBE * (at - AT) ** 2 / 2
     hessian = HESSIAN + np.einsum("fi,i,ij->fij", CUBE, at - AT, np.eye(4))
-    found = curve_differences(cubic, EXPERTS, FOLDS, scale, 0.5, gradient)
+    member = FOLDS.membership
+    found = curve_differences(cubic, EXPERTS, FOLDS, scale, 0.5, member @ gradient)
     apart = np.eye(4) - 0.25
-    np.testing.assert_allclose(found.slope, gradient @ mean)
+    np.testing.assert_allclose(member @ found.slope, member @ gradient @ mean)  # of domains
+    odd = curve_differences(cubic, EXPERTS, FOLDS, scale, 0.5).slope
+    assert np.abs(member @ odd - member @ gradient @ mean).max() > 1e-4
+    np.testing.assert_allclose(  # folds of x differ, per token, as differences of losses do
+        np.diff(found.slope[:2] / FOLDS.n_tokens[:2]), np.diff(odd[:2] / FOLDS.n_tokens[:2])
+    )
     np.testing.assert_allclose(
         found.radial, np.einsum("i,fij,j->f", mean, hessian, mean), atol=1e-9
     )
     np.testing.assert_allclose(
         found.spread, np.einsum("ri,fij,rj->fr", apart, hessian, apart), atol=1e-9
     )
-    np.testing.assert_allclose(found.third, CUBE @ (apart**3).T, atol=1e-8)
+    np.testing.assert_allclose(found.third, member @ CUBE @ (apart**3).T, atol=1e-8)
 
 
 def test_without_a_gradient_the_slope_is_a_difference_and_there_is_no_third():

@@ -1,6 +1,7 @@
 """The stage's derivatives: rows of every linear method and route, what they cost, and masks."""
 
 import json
+import shutil
 
 import numpy as np
 import polars as pl
@@ -9,7 +10,8 @@ import pytest
 from mergelaw.config.theory import Theory
 from mergelaw.errors import ConfigError
 from mergelaw.laws.schemas.theory import DERIVATIVES, UPDATES
-from mergelaw.tables import read_table
+from mergelaw.paths import StudyPaths
+from mergelaw.tables import read_provenance, read_table
 from mergelaw.theory import masks
 from mergelaw.theory.measure import write_derivatives
 from tests.theory.surfaces import surface_of
@@ -17,10 +19,6 @@ from tests.theory.surfaces import surface_of
 
 @pytest.fixture(scope="module")
 def measured(trained, tmp_path_factory):
-    import shutil
-
-    from mergelaw.paths import StudyPaths
-
     study, paths = trained
     root = tmp_path_factory.mktemp("measured")
     shutil.copytree(paths.root, root, dirs_exist_ok=True)
@@ -38,12 +36,13 @@ def test_every_linear_method_and_route_has_a_row_for_each_fold(measured):
         for method in ("average", "ta", "dare")
         for route in ("hvp", "gauss_newton", "differences")
     ]
-    assert counts["len"].n_unique() == 1
     for domain in study.domain_names:
-        folds = table.filter(method="average", route="hvp", domain=domain)["fold"].to_list()
-        assert folds == list(range(len(folds)))
+        for route, folds in (("hvp", 1), ("gauss_newton", 3), ("differences", 3)):
+            rows = table.filter(method="average", route=route, domain=domain)
+            assert rows["fold"].to_list() == list(range(folds)), "few where passes go backward"
     assert table["third"].null_count() == 0, "measured once, told with every route"
-    assert table.filter(route="differences")["curvature"].null_count() == counts["len"][0] * 3
+    curves = table.filter(route="differences")
+    assert curves["curvature"].null_count() == curves.height
     assert table.filter(route="hvp")["curvature"].list.len().unique().to_list() == [9]
     assert set(table.filter(method="ta")["scale"]) == {0.8}
 
@@ -53,13 +52,28 @@ def test_rows_are_what_a_surface_of_the_method_measures(measured):
     study, paths = measured
     table = read_table(paths.derivatives("large"), DERIVATIVES.schema)
     for label, scale in (("ta", 0.8), ("dare", 1.0)):
-        with surface_of(study, paths, method=label) as surface:
+        with surface_of(study, paths, method=label, most_folds=1) as surface:
             found = surface.curvature(surface.full(scale))
         rows = table.filter(method=label, route="hvp")
         curvature = np.asarray(rows["curvature"].to_list()).reshape(-1, 3, 3)
         np.testing.assert_allclose(curvature, found.curvature, rtol=1e-4, atol=1e-4)
         np.testing.assert_allclose(rows["nll_sum"], found.nll)
         np.testing.assert_allclose(rows["slope"], found.curve().slope, rtol=1e-4, atol=1e-4)
+
+
+def test_folds_of_all_routes_are_of_the_same_text(measured):
+    """Losses and what masks add sum to the same over few folds as over many, domain by domain."""
+    _, paths = measured
+    table = read_table(paths.derivatives("large"), DERIVATIVES.schema)
+    sums = table.group_by("method", "domain", "route").agg(
+        pl.col("nll_sum", "mask_spread", "slope", "n_tokens").sum(), pl.col("third").n_unique()
+    )
+    for _, rows in sums.group_by("method", "domain"):
+        assert rows.height == 3
+        for name in ("nll_sum", "mask_spread", "n_tokens"):
+            np.testing.assert_allclose(rows[name], rows[name][0], rtol=1e-6)
+        np.testing.assert_allclose(rows["slope"], rows["slope"][0], rtol=1e-4)  # one gradient
+        assert (rows["third"] == 1).all(), "of the whole domain"
 
 
 def test_masks_are_told_for_the_method_that_draws_them(measured):
@@ -87,9 +101,20 @@ def test_updates_and_costs_lie_beside(measured):
     assert cost["flops"] > 0
 
 
+def test_what_was_measured_otherwise_stands_with_the_table(measured, tmp_path):
+    study, paths = measured
+    shutil.copytree(paths.root, tmp_path, dirs_exist_ok=True)
+    assert "notes" not in read_provenance(paths.derivatives("large"))
+    theory = Theory(routes=("differences",), mask_probes=2)
+    low = study.model_copy(update={"dtype": "bfloat16", "theory": theory})
+    table = write_derivatives(low, StudyPaths(tmp_path), "large")
+    notes = json.loads(read_provenance(table)["notes"])
+    assert any(note.startswith("large, ta, differences: ") and "noisy" in note for note in notes)
+
+
 def test_without_the_section_the_config_is_refused(trained):
     study, paths = trained
-    with pytest.raises(ConfigError, match="theory: is not in the config"):
+    with pytest.raises(ConfigError, match="theory: is missing"):
         write_derivatives(study, paths, "large")
 
 
@@ -105,7 +130,8 @@ def test_probes_find_the_curvature_of_masks(trained):
             w = engine.live.weights.double().numpy()
             return np.asarray([1e6 * (bend * w**2).sum(), 0.0])
 
-        mean, stderr = masks.mask_spread(engine, study.method("dare"), 0, 1.0, 40, losses)
+        probes = masks.mask_probes(engine, study.method("dare"), 0, 1.0, 40, losses)
+        mean, stderr = masks.spread_of(probes)
         part = engine.raw.segments
         expected = 0.0
         for segment in part:

@@ -7,16 +7,11 @@ import numpy as np
 import pytest
 
 from mergelaw.theory.fold_draws import with_macro
+from mergelaw.theory.forecast_facts import forecast_facts, forecast_table
 from mergelaw.theory.measured_rows import MaskSpread
 from mergelaw.theory.merge_forecast import MOST_RANKED, MergeForecast
 from mergelaw.theory.surface import Spent
-from mergelaw.theory.words import (
-    forecast_facts,
-    forecast_table,
-    forecast_text,
-    precision_problem,
-    remarks,
-)
+from mergelaw.theory.words import forecast_text, precision_problem, remarks
 from tests.theory.polynomial import polynomial
 
 
@@ -54,8 +49,13 @@ def test_negative_curvature_is_said_in_words():
     assert all(law["k85"] is None for law in forecast_facts(found)["laws"])
 
 
+def test_gauss_newton_is_said_to_show_no_negative_curvature():
+    assert any("never negative" in note for note in remarks(forecast(route="gauss_newton")))
+    assert not any("never negative" in note for note in remarks(forecast()))
+
+
 def test_facts_are_json_and_hold_the_table():
-    found = forecast(masks=(forecast().found, MaskSpread(np.ones(8), np.full(8, 0.1))))
+    found = forecast(masks=((forecast().found, MaskSpread(np.ones(8), np.full(8, 0.1))),))
     facts = json.loads(json.dumps(forecast_facts(found, 3), allow_nan=False))
     table = forecast_table(found)
     assert len(facts["points"]) == table.height == 2 * 3 * 4
@@ -68,6 +68,17 @@ def test_facts_are_json_and_hold_the_table():
         assert these.filter(k=3)[column].null_count() == 0
     near = these.filter(k=3)  # near the merge the gradient tells most of the spread
     assert (near["sd_leading"] / near["sd_predicted"] - 1).abs().max() < 0.5
+
+
+def test_only_the_interval_on_other_text_has_a_rate():
+    head = forecast_text(forecast()).split("  d0")[0]
+    on_this, on_other = head.split("On other text of the kind")
+    assert "95%" not in on_this
+    assert "promises no rate" in on_this
+    assert "95% for the choice of items" in on_other
+    facts = forecast_facts(forecast())
+    assert facts["level_other_text"] == 0.95
+    assert "level" not in facts
 
 
 def test_what_is_not_known_is_called_so():

@@ -9,7 +9,8 @@ from mergelaw.errors import CheckpointError, ConfigError
 from mergelaw.merging.checkpoint import merge_checkpoints
 from mergelaw.models import head as head_module
 from mergelaw.models.loading import load_model
-from mergelaw.theory import backward, directions, gauss_newton, model_surface
+from mergelaw.theory import backward, directions, gauss_newton, routes
+from mergelaw.theory.text_folds import FoldedText
 from tests.helpers import edit_weights
 from tests.theory.surfaces import (
     EXPERTS,
@@ -19,6 +20,7 @@ from tests.theory.surfaces import (
     placed_surface,
     refs_of,
     surface_of,
+    text_of,
 )
 
 
@@ -76,7 +78,7 @@ def test_gauss_newton_takes_the_exact_gradient_that_was_paid_for(trained):
 def test_blocks_of_logits_do_not_change_the_matrix(trained, monkeypatch, most_bytes):
     with surface_of(*trained, route="gauss_newton") as surface:
         whole = surface.curvature(WEIGHTS).curvature
-        monkeypatch.setattr(model_surface, "LOGITS_BYTES", most_bytes)
+        monkeypatch.setattr(routes, "LOGITS_BYTES", most_bytes)
         monkeypatch.setattr(gauss_newton, "ROWS_ENTRIES", 3000)
         parts = surface.curvature(WEIGHTS).curvature
     np.testing.assert_allclose(parts, whole, atol=1e-3 * np.abs(whole).max())
@@ -400,3 +402,46 @@ def test_differences_of_groups_of_layers_are_refused(trained):
         pytest.raises(ConfigError, match="one weight per expert"),
     ):
         surface.differences()
+
+
+# --- the same text in other folds ---
+
+
+def test_few_folds_and_many_are_one_text_and_share_what_was_measured(trained):
+    with surface_of(*trained) as surface:
+        few = surface.refolded(FoldedText.of_route(surface.passes.folded.text, "hvp"))
+        assert few.folds.domains == EXPERTS, "fewer tokens than a pass backward is worth"
+        many, member = surface.folds, surface.folds.membership
+        assert len(many.domains) > 3
+        exact = few.curvature(surface.full())
+        spent = surface.spent.n_gradients
+        found = surface.differences()
+        assert surface.spent.n_gradients == spent, "the gradient of the domains was taken"
+        np.testing.assert_allclose(member @ surface.losses(surface.full()), exact.nll)
+        np.testing.assert_allclose(member @ found.slope, exact.curve().slope, rtol=1e-9)
+        surface.route = "gauss_newton"
+        gradient = surface.curvature(surface.full()).gradient
+        np.testing.assert_allclose(member @ gradient, exact.gradient, rtol=1e-9)
+        _, own = surface.gradient(surface.full())
+        np.testing.assert_allclose(gradient, own, atol=0.02 * np.abs(own).max())
+        assert few.notes is not surface.notes
+        few.losses(surface.full(0.5))  # shown by one: the other shows its own again
+        before = surface.losses(surface.full(0.9))
+        assert np.array_equal(before, surface.passes.folded.sums(few.item_losses(few.full(0.9))))
+
+
+@pytest.mark.parametrize(
+    ("most", "least", "wanted"), [(8, 1, None), (2, 1, 2), (8, 10**6, 1), (8, 0.4, None)]
+)
+def test_folds_hold_the_tokens_asked_for(trained, most, least, wanted):
+    study, paths = trained
+    text = text_of(study, paths)
+    lengths = [sum(len(item.input_ids) for item in shard.items) for shard in text.shards]
+    if least < 1:  # a share of the shortest domain
+        least = int(least * min(lengths))
+    folded = FoldedText.of(text, most, least)
+    for shard, length in zip(text.shards, lengths, strict=True):
+        count = folded.folds.domains.count(shard.domain)
+        assert count == wanted or wanted is None
+        assert count == min(most, len(shard.items), max(1, length // least))
+    assert folded.folds.n_items.sum() == text.n_items

@@ -274,6 +274,24 @@ def test_a_text_too_noisy_for_the_gain_is_told():
     assert not any("not told" in note for note in quiet_text.notes)
 
 
+def test_few_experts_that_are_worse_than_all_are_called_so(monkeypatch):
+    quiet(monkeypatch)
+    surface = toy(seed=3)
+    surface.best = np.full_like(surface.best, 0.25)  # the full average is the best merge
+    found = optimise(surface, objective(max_experts=2), settings=EXACT)
+    first = surface.folds.per_token(surface._parts(np.full(4, 0.25))[0]).mean()
+    assert found.value > first
+    (note,) = found.notes
+    assert note.startswith(
+        f"the best merge found of 2 of 4 experts is {found.value - first:.4f} nats per token worse "
+        "than the merge of all 4"
+    )
+    surface.best = np.array([[1.0, 1.0, 0.0, 0.0]] * 3)
+    better = optimise(surface, objective(max_experts=2), settings=EXACT)
+    assert better.value < first
+    assert not better.notes
+
+
 def test_a_limit_that_nothing_keeps_is_told():
     surface = toy()
     found = optimise(surface, objective(no_worse_than_base=-9.0))

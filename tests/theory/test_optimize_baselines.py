@@ -7,6 +7,7 @@ import pytest
 
 from mergelaw.config.theory import Objective
 from mergelaw.theory import baselines, ways
+from mergelaw.theory.comparison import compare
 from mergelaw.theory.counted import Counted
 from mergelaw.theory.goal import Goal
 from mergelaw.theory.quadratic import Quadratics
@@ -106,6 +107,26 @@ def test_budgets_are_kept_and_counted():
     assert not np.array_equal(other.weights, evolved.weights)
 
 
+def test_evolution_draws_about_equal_weights_at_their_own_scale():
+    surface, goal = asked(toy(n_experts=9))
+    drawn, inner = [], surface.inner
+    losses, inner.losses = inner.losses, lambda w: (drawn.append(w), losses(w))[1]
+    baselines.cma_es(surface, goal, 10, "test")  # one generation
+    apart = np.array(drawn) - 1 / 9
+    assert len(drawn) == 10
+    assert 0.2 / 9 < np.sqrt((apart**2).mean()) < 0.4 / 9
+
+
+def test_evolutions_share_a_run_and_descent_keeps_to_twice_the_search():
+    surface = Counted(toy(n_experts=5))
+    beside = (ways.CMA_ES, ways.CMA_ES_LONG, ways.GRADIENT)
+    newton, short, long, descent = compare(surface, Objective(label="test"), beside).found
+    assert surface.inner.spent.n_losses == long.spent.n_losses == 3 * newton.spent.forwards
+    assert short.spent.forwards == newton.spent.forwards
+    assert long.value <= short.value
+    assert 2 * newton.spent.forwards - 3 < descent.spent.forwards <= 2 * newton.spent.forwards
+
+
 def test_evolution_stops_when_it_is_told_to():
     surface, goal = asked(toy())
     seen = []
@@ -122,7 +143,7 @@ def test_evolution_stops_when_it_is_told_to():
 def test_the_quadratic_through_losses_is_exact_where_the_surface_is_one():
     inner = toy(n_experts=9, noise=0.1)
     surface, goal = asked(inner)
-    found = baselines.quadratic(surface, goal, 0.35)
+    found = baselines.quadratic(surface, goal)
     assert found.spent.forwards == 55 + 1
     newton = optimise(inner, goal)
     np.testing.assert_allclose(found.weights, newton.weights, atol=1e-6)
@@ -132,15 +153,23 @@ def test_the_quadratic_through_losses_is_exact_where_the_surface_is_one():
         np.testing.assert_allclose(getattr(measured, what), getattr(true, what), atol=1e-8)
 
 
-def test_a_cubic_bends_the_quadratic_through_losses_more_than_derivatives():
-    inner = toy(n_experts=3, cubic=0.2)
+def test_what_is_not_quadratic_bends_second_differences_as_it_must():
+    inner = toy(n_experts=3, quartic=0.2)
     surface, _ = asked(inner)
-    centre = np.full(3, 1 / 3)
-    true = inner.curvature(centre).curvature
-    far = baselines.through_losses(surface, centre, 0.35).curvature
-    near = baselines.through_losses(surface.fresh(), centre, 0.01).curvature
-    np.testing.assert_allclose(near, true, atol=1e-3 * np.abs(true).max())
-    assert np.abs(far - true).max() > 0
+    centre, step = np.full(3, 1 / 3), 0.35
+    apart = baselines.through_losses(surface, centre, step).curvature
+    apart -= inner.curvature(centre).curvature
+    known = 2 * 0.2 * step**2 * inner.folds.n_tokens  # of the fourth powers, on the diagonal
+    np.testing.assert_allclose(apart, known[:, None, None] * np.eye(3), atol=1e-8)
+
+
+def test_the_quadratic_through_losses_stays_near_equal_weights():
+    surface, goal = asked(toy(n_experts=9))
+    drawn, inner = [], surface.inner
+    losses, inner.losses = inner.losses, lambda w: (drawn.append(w), losses(w))[1]
+    baselines.quadratic(surface, goal)
+    assert len(drawn) == 55 + 1
+    assert np.abs(np.array(drawn[:55]) - 1 / 9).max() == pytest.approx(0.5 / 9)
 
 
 def test_every_way_has_a_title_and_a_name_of_its_own():

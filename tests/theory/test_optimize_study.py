@@ -107,6 +107,23 @@ def test_costs_are_told(made):
     assert read_provenance(paths.weights("small"))["stage"] == "theory"
 
 
+def test_what_must_be_known_stands_in_the_provenance_and_on_standard_error(made, capsys):
+    _, paths, _ = made
+    study = study_of(("theory", THEORY | {"heldout_tokens": 10**6}))
+    capsys.readouterr()
+    write_weights(study, paths, "small")
+    streams = capsys.readouterr()
+    notes = json.loads(read_provenance(paths.weights("small"))["notes"])
+    for domain in study.domain_names:
+        told = f"small, domain {domain!r}: "
+        assert any(note.startswith(told) and "1,000,000" in note for note in notes)
+    frame = read_table(paths.weights("small"), WEIGHTS.schema)
+    for label in ("macro", "few", "layers"):
+        for note in row(frame, label, ways.NEWTON)["note"].split("; ")[1:]:
+            assert f"small, {label}: {note}" in notes
+    assert all(f"note: {note}\n" in streams.err for note in notes)
+
+
 def test_the_same_study_writes_the_same_numbers(made):
     study, paths, frame = made
     write_weights(study, paths, "small")

@@ -159,7 +159,7 @@ def test_the_table_names_ways_costs_and_whether_the_gain_is_told(place, call):
     code, told, _ = call(*pool(place), *texts(place), "--baselines")
     assert code == 0
     lines = told.splitlines()
-    assert lines[0].split() == ["way", "calibration", "held-out", "+-", "cost", "weights"]
+    assert lines[0].split() == ["way", "calibration", "held-out", "+-", "cost", "s", "weights"]
     ways = [line[:30].strip() for line in lines[1:10]]
     assert ways[0] == "Newton steps"
     assert {"full average", "best scale", "greedy soup", "quadratic through losses"} <= set(ways)
@@ -263,7 +263,7 @@ def test_what_evolution_pays_to_reach_a_loss_is_measured_on_other_text(place):
     wanted = asked(place)
     calibration, other = (read_text(files(place, kind), 400) for kind in ("", ".heldout"))
     with Engine.open(Settings(), wanted.base, wanted.experts) as engine:
-        found = search_all(engine, Settings(), calibration, [wanted.objective], "0", 0.35,
+        found = search_all(engine, Settings(), calibration, [wanted.objective], "0",
                            beside_first=("full_average",))  # fmt: skip
         judge = judge_of(engine, Settings(), other, found)
         easy = judge.judged(found[0].goal, found[0].found[1].weights).value + 0.5

@@ -7,6 +7,7 @@ import numpy as np
 import polars as pl
 import pytest
 
+from mergelaw.config.methods import METHODS as METHODS_BY_NAME
 from mergelaw.config.study import Scales
 from mergelaw.config.theory import Theory
 from mergelaw.errors import TableError
@@ -30,8 +31,9 @@ from mergelaw.tables import (
 )
 from mergelaw.theory.curve_prediction import Curve
 from mergelaw.theory.measured_rows import read_derivatives, second_route
-from mergelaw.theory.refusals import nonlinear_words
+from mergelaw.theory.refusals import nonlinear_words, refusals
 from mergelaw.theory.stage import write_predictions
+from mergelaw.theory.study_facts import StudyFacts
 from mergelaw.variants import scale_series
 from tests.laws.conftest import AVERAGE, DARE, losses_of, study_of
 from tests.theory.polynomial import polynomial
@@ -89,7 +91,7 @@ def derivative_rows(study, size, cubic, third, masks=0.1):
                     "curvature": found.curvature[f].ravel().tolist() if whole else None,
                     **{"slope": curve.slope[f], "radial": curve.radial[f]},
                     "spread": curve.spread[f].tolist(),
-                    "third": loss.third()[f].tolist() if third and not whole else None,
+                    "third": loss.third()[f // 3].tolist() if third and not whole else None,
                     "mask_spread": masks * tokens if method == "dare" else None,
                     "mask_stderr": 0.01 * tokens if method == "dare" else None,
                 }
@@ -288,10 +290,35 @@ def test_synergy_is_the_measured_one(exact):
 
 def test_what_is_refused_stands_with_the_tables(exact):
     notes = json.loads(read_provenance(exact[1].theory_table("laws"))["notes"])
-    words = [note for note in notes if "ties is not predicted at k = 1 to 3" in note]
+    words = [note for note in notes if "ties is not predicted: " in note]
     assert len(words) == 2  # sizes
-    assert "lie 0.90 of their distance" in words[0]
+    assert "At k = 1 to 3 they lie 0.90 of their distance" in words[0]
     assert "ties" not in set(read(exact[1], schemas.PREDICTED_CURVES)["method"])
+
+
+def test_every_method_without_a_curve_has_its_reason_and_ties_its_number(tmp_path):
+    others = (
+        {"label": "stock", "method": "model_stock"},
+        {"label": "sum", "method": "task_arithmetic", "parameters": {"normalize": False}},
+        {
+            "label": "uneven",
+            "method": "average",
+            "parameters": {"weight": {"e0": 2, "e1": 1, "e2": 1, "e3": 1}},
+        },
+    )
+    study, paths = make(tmp_path, methods=METHODS[:3], scales=False, residual=0.0)
+    entries = [METHODS_BY_NAME[o["method"]].model_validate(o) for o in others]
+    study = study.model_copy(update={"methods": (*study.methods, *entries)})
+    notes = refusals(StudyFacts(study, paths))
+    told = [note for note in notes if "no derivatives, no curve" in note]
+    assert [note.split(": ")[0] for note in told] == [
+        "all sizes, stock",
+        "all sizes, sum",
+        "all sizes, uneven",
+    ]
+    for note, reason in zip(told, ("depends on", "normalize is false", "differ by"), strict=True):
+        assert reason in note
+    assert sum("ties is not predicted" in note for note in notes) == 2  # residual 0: still refused
 
 
 def test_higher_orders_are_covered_by_the_interval_and_shared_out(tmp_path):
@@ -371,9 +398,8 @@ def test_mask_seeds_are_averaged():
     assert len(both.curve.folds.domains) == 6
 
 
-def test_nearly_linear_methods_are_not_refused():
-    assert nonlinear_words("ties", {1: 0.1, 2: 0.25}) is None
+def test_elections_are_refused_however_near_they_are_with_the_number():
     words = nonlinear_words("ties", {1: 0.31, 2: 0.2, 3: 0.4})
-    assert words.startswith("ties is not predicted at k = 1, 3: ")
-    assert "0.31 to 0.40" in words
-    assert "not predicted at k = 2" in nonlinear_words("x", {1: 0.0, 2: float("nan")})
+    assert words.startswith("ties is not predicted: what an expert adds depends on the signs")
+    assert "At k = 1 to 3 they lie 0.20 to 0.40 of their distance" in words
+    assert "At k = 1 they lie 0.00 of their distance" in nonlinear_words("ties", {1: 0.0})

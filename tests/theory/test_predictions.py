@@ -14,7 +14,7 @@ from mergelaw.laws.scale_surface import best_scale
 from mergelaw.theory.curve_prediction import Curve, point_sums, scale_error, third_moment
 from mergelaw.theory.curve_rows import over_masks
 from mergelaw.theory.derivatives import Folds
-from mergelaw.theory.fold_draws import FoldDraws, with_macro
+from mergelaw.theory.fold_draws import FoldDraws, totals_with_macro, with_macro
 from mergelaw.theory.intervals import band
 from mergelaw.theory.measured_rows import MaskSpread
 from mergelaw.theory.subset_prediction import (
@@ -135,7 +135,7 @@ def test_without_third_derivatives_nothing_is_said_of_this_text():
 
 def test_the_interval_takes_in_what_a_second_route_says():
     loss = polynomial()
-    found = loss.derivatives().curve().with_third(np.zeros((7, 5)))
+    found = loss.derivatives().curve().with_third(np.zeros((2, 5)))
     other = replace(found, spread=1.1 * found.spread)
     draws = FoldDraws.of(found.folds)
     told = band(found, draws, other)
@@ -271,7 +271,7 @@ def test_errors_of_subsets_grow_with_their_distance_from_the_merge():
     errors = predict.orders(np.arange(1, 7))
     assert (np.diff(errors) < 0).all()
     np.testing.assert_allclose(errors[:, -1], 0)
-    along = with_macro(loss.folds, loss.third())
+    along = totals_with_macro(loss.folds, loss.third())
     np.testing.assert_allclose(errors[:, 0], np.sqrt((along**2).mean(1)) / 6)  # of one expert
     missed = predict.losses(members_of(6, 1)).T - loss.enumerated(1, 1.0)
     np.testing.assert_allclose(np.sqrt((missed**2).mean(0)), errors[:, 0])  # cubic: exactly that

@@ -83,6 +83,10 @@ def test_text_that_does_not_suffice_is_shared_in_proportion_and_told(prepared, c
         assert 0 <= share - 0.25 <= longest / (n_tokens(first) + n_tokens(last))
         told = f"domain {shard.domain!r}: {n_tokens(first):,} tokens for calibration"
         assert [line for line in lines if line.startswith(told)]
+    heard: list[str] = []
+    calibration_and_heldout(study, prepared, heard.append)
+    assert heard == lines
+    assert not capsys.readouterr().out
 
 
 def test_one_item_of_each_part_is_enough(prepared):

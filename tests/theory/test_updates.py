@@ -1,5 +1,7 @@
 """Effective updates: their mean is the merge, and the residual is what brute force finds."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 import torch
@@ -83,5 +85,14 @@ def test_subsets_are_drawn_by_name_and_stay_below_the_pool():
     found = sampled_subsets(names, "one")
     assert found == sampled_subsets(names, "one")
     assert found != sampled_subsets(names, "two")
-    assert {subset.k for subset in found} == set(range(1, 9))
-    assert len(found) == len(set(found)) <= 64
+    counts = Counter(subset.k for subset in found)
+    assert counts == dict.fromkeys(range(1, 9), 8)
+    assert len(found) == len(set(found)) == 64
+    assert found == sorted(found, key=lambda subset: (subset.k, subset.experts))
+
+
+def test_where_there_are_no_more_all_subsets_are_taken():
+    found = sampled_subsets(EXPERTS, "any")
+    assert Counter(subset.k for subset in found) == {1: 4, 2: 6, 3: 4}
+    assert len(set(found)) == 14
+    assert Counter(s.k for s in sampled_subsets(EXPERTS, "any", 5)) == {1: 4, 2: 5, 3: 4}

@@ -19,7 +19,7 @@ from mergelaw.config.method_checks import (
     by_expert_problems,
     counted_experts,
     has_scale,
-    is_mean,
+    is_equal_mean,
     takes,
     weight_problems,
 )
@@ -401,16 +401,18 @@ def check_theory(
     if theory is None:
         return
     yield from _repeated("theory.routes", list(theory.routes))
-    if not any(map(is_mean, methods)):
+    pool = [expert.name for expert in experts]
+    if not any(is_equal_mean(method, pool) for method in methods):
         yield (
-            "theory: no method of the study is a mean, of which derivatives by weights can be "
-            "taken; add one, such as average, or leave `theory` out"
+            "theory: no method of the study is a mean with one weight for all experts, divided by "
+            "their sum, of which one merge tells the curve; add one, such as average, or leave "
+            "`theory` out"
         )
     yield from _repeated("theory.objectives.label", [entry.label for entry in theory.objectives])
     names = [domain.name for domain in domains]
     for index, objective in enumerate(theory.objectives):
         key = f"theory.objectives[{index}]"
-        yield from objective_problems(key, objective, names, len(experts))
+        yield from objective_problems(key, objective, names, len(pool))
 
 
 CHECKS: tuple[Callable[..., Problems], ...] = (

@@ -111,3 +111,27 @@ def is_mean(method: Method) -> bool:
     parameters = method.parameters
     scaled = hasattr(parameters, "scale") and not hasattr(parameters, "zero_sign")
     return scaled or method.method == "average"
+
+
+def is_normalised(method: Method) -> bool:
+    """Tell whether a mean divides by the sum of its weights, as Average always does."""
+    return bool(getattr(method.parameters, "normalize", True))
+
+
+def has_equal_weights(method: Method, names: Collection[str]) -> bool:
+    """Tell whether all experts have one weight; of a mapping those count that it names."""
+    weight = getattr(method.parameters, "weight", 1.0)
+    return not isinstance(weight, Mapping) or len({weight[n] for n in names if n in weight}) <= 1
+
+
+def is_equal_mean(method: Method, names: Collection[str]) -> bool:
+    """Tell whether a merge of k experts is `base + c/k sum psi(v_i)`, of which there is a curve.
+
+    Parameters
+    ----------
+    method : Method
+        The entry.
+    names : collection of str
+        The pool.
+    """
+    return is_mean(method) and is_normalised(method) and has_equal_weights(method, names)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from mergelaw.config import Study
-from mergelaw.config.method_checks import is_mean
+from mergelaw.config.method_checks import is_equal_mean
 from mergelaw.config.methods import METHODS, Method
 from mergelaw.config.theory import Objective, Route
 from mergelaw.costs.model import DTYPE_BYTES, devices_needed
@@ -63,9 +63,9 @@ def route_passes(route: Route, n_experts: int) -> Passes:
 
 
 def derivatives_row(at: SweepSize) -> Row:
-    """Return the job that takes a size's derivatives, with every method that is a mean."""
+    """Return the job that takes a size's derivatives, with every method that has a curve."""
     study, n_experts = at.case.study, len(at.case.study.experts)
-    entries = [entry for entry in study.methods if is_mean(entry)]
+    entries = [m for m in study.methods if is_equal_mean(m, study.expert_names)]
     found = [(entry, _method_passes(study, entry)) for entry in entries]
     forwards = sum(passes.forwards for _, passes in found)
     seconds = forwards * at.score_seconds

@@ -1,4 +1,4 @@
-"""What the theory page says at its head and of its ways: what one merge tells, how, and limits."""
+"""What the theory page says at its head: what one merge tells, and how; and the jobs' notes."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -6,21 +6,11 @@ from collections.abc import Mapping, Sequence
 import polars as pl
 
 from mergelaw.config import Study
-from mergelaw.config.data import ProceduralSource
-from mergelaw.laws.schemas import CURVES, MACRO
-from mergelaw.laws.schemas.theory import LARGEST_RESIDUAL
+from mergelaw.laws.schemas import MACRO
 from mergelaw.paths import StudyPaths
 from mergelaw.report import words
-from mergelaw.report.captions.figure import (
-    DERIVATIVES,
-    PREDICTED_CURVES,
-    PREDICTED_LAWS,
-    RANKINGS,
-    UPDATES,
-    WEIGHTS,
-)
-from mergelaw.report.context import TINY
-from mergelaw.report.inputs import Tables, n_by_size, present, rows
+from mergelaw.report.captions.figure import DERIVATIVES, RANKINGS, WEIGHTS
+from mergelaw.report.inputs import Tables, present, rows
 from mergelaw.report.registry import table_paths
 from mergelaw.report.theory_choice import (
     BEST_SCALE,
@@ -33,8 +23,8 @@ from mergelaw.report.theory_choice import (
     own_scale,
     searched,
 )
-from mergelaw.report.theory_weights_words import CLEAR, cells
-from mergelaw.report.theory_words import checked, errors, inside
+from mergelaw.report.theory_weights_words import cells, minimised
+from mergelaw.report.theory_words import checked, errors
 from mergelaw.tables import read_provenance
 
 
@@ -87,10 +77,12 @@ def _weights(study: Study, tables: Tables) -> list[str]:
         ]
         if changes:
             parts.append(f"{words.span(changes, _signed)} from {name}")
+    if not parts:
+        return []
     return [
-        "Weights found from it by Newton's method change the macro loss on other text by "
-        f"{words.joined(parts)}, over the sizes."
-    ] * bool(parts)
+        f"Weights found from it by Newton's method change {minimised(study, objectives[0])} on "
+        f"other text by {words.joined(parts)}, over the sizes."
+    ]
 
 
 def _signed(share: float) -> str:
@@ -106,16 +98,16 @@ def how(study: Study, tables: Tables) -> list[str]:
     one = frame.join(frame.select(cell).head(1), on=cell)
     methods = present(study.method_labels, frame, "method")
     scales = words.joined([f"{own_scale(study.method(m)):g} ({m})" for m in methods])
-    each = one.group_by("domain").agg(pl.col("n_items", "n_tokens").sum(), pl.len())
-    items, tokens, folds = (
-        words.span(each[name].to_list(), words.whole) for name in ("n_items", "n_tokens", "len")
-    )
+    each = one.group_by("domain").agg(pl.col("n_items", "n_tokens").sum())
+    items, tokens = (words.span(each[n].to_list(), words.whole) for n in ("n_items", "n_tokens"))
+    folds = words.span(frame.group_by(*cell, "domain").len()["len"].to_list(), words.whole)
     routes = [ROUTES[route] for route in present(ROUTES, frame, "route")]
     result = [
         f"Where: at the merge of all {len(study.experts)} experts with equal weights, at the scale "
         f"{scales}, once for each of {words.plural(frame['size'].n_unique(), 'size')}.",
         f"On what: the study's own evaluation text, {items} items and {tokens} scored tokens of "
-        f"each domain, dealt into {folds} folds, which are resampled for standard errors.",
+        f"each domain, dealt into folds, {folds} by route, few where passes go backward; those of "
+        "the route with most are resampled for standard errors.",
         f"How: by {words.joined(routes)}. Where one way is shown alone it is the first of these.",
     ]
     if rows(frame, route="differences").height or rows(frame, route="pairs").height:
@@ -137,114 +129,6 @@ def _masks(study: Study, frame: pl.DataFrame) -> list[str]:
         "that predictions are of merges with these masks. What other masks would change is "
         f"estimated from {study.theory.mask_probes} random ones."
     ]
-
-
-def limits(study: Study, tables: Tables) -> list[str]:
-    """List where the prediction fails or cannot be checked, each with its numbers."""
-    frame = of_main_route(study, checked(study, tables))
-    return [
-        *_small_k(frame),
-        *_coverage(frame),
-        *_not_identified(study, tables),
-        *_refusals(study, tables),
-        *_unclear_weights(study, tables),
-        "Intervals for other text are not checked here: all merges were scored on one text, the "
-        "one that derivatives were taken on. Read them as standard errors of that choice of items.",
-        *_models(study, tables),
-    ]
-
-
-def _small_k(frame: pl.DataFrame) -> list[str]:
-    """Say that few experts are far from the whole pool, by the errors there."""
-    macro = frame.filter(pl.col("domain") == MACRO)
-    if macro.is_empty():
-        return []
-    single = frame.filter(pl.col("domain") != MACRO)
-    return [
-        "Few experts are far from the whole pool. Largest errors over methods and sizes: macro "
-        f"loss {errors(macro)}; single domains {errors(single) or words.MISSING}."
-    ]
-
-
-def _coverage(frame: pl.DataFrame) -> list[str]:
-    """Give the share of measured means inside their intervals, which promise none."""
-    known = frame.drop_nulls(["low", "high"])
-    if known.is_empty():
-        return ["Predictions have no interval: the third order was not measured."]
-    return [
-        "Intervals on this text are made from the size of higher orders and promise no rate. They "
-        f"hold {words.percent(inside(known) / known.height)} of {known.height:,} measured means, "
-        "which share experts and text: they are not so many independent checks."
-    ]
-
-
-def _not_identified(study: Study, tables: Tables) -> list[str]:
-    frame = of_main_route(study, tables[PREDICTED_LAWS])
-    lost = frame.filter(pl.col("best_scale").is_null()).height
-    below = frame.filter(pl.col("tail") <= 0)
-    result = []
-    if lost:
-        result.append(
-            f"A best scale is not identified for {words.share_of(lost, frame.height, 'curve')} of "
-            "a domain or macro: the loss does not curve upwards along the merged task vector."
-        )
-    if below.height:
-        result.append(
-            f"The tail is not above 0 for {words.share_of(below.height, frame.height, 'curve')} "
-            "of a domain or macro: there one merge says that more experts do not help, and k for "
-            "85% and 90% have no meaning."
-        )
-    return result
-
-
-def _refusals(study: Study, tables: Tables) -> list[str]:
-    """Name the methods and k that are not predicted."""
-    frame = tables[UPDATES].drop_nulls("residual").filter(pl.col("residual") > LARGEST_RESIDUAL)
-    predicted = set(tables[PREDICTED_CURVES]["method"].to_list())
-    result = [
-        f"{method} is refused at k = {_ks(rows(frame, method=method))}: its merges there are no "
-        f"mean of updates that one merge could tell (share above {LARGEST_RESIDUAL:g}; table "
-        "of the section on the theorem's terms)."
-        for method in present(study.method_labels, frame, "method")
-    ]
-    never = [name for name in study.method_labels if name not in predicted]
-    if never:
-        result.append(f"Nothing is predicted of {words.joined(never)}.")
-    return result
-
-
-def _ks(frame: pl.DataFrame) -> str:
-    return words.joined([str(k) for k in sorted(set(frame["k"].to_list()))])
-
-
-def _unclear_weights(study: Study, tables: Tables) -> list[str]:
-    """Count the searches whose gain the other text does not tell from 0."""
-    frame = rows(tables[WEIGHTS], way=NEWTON).drop_nulls("heldout_stderr")
-    full = rows(tables[WEIGHTS], way="full_average").select(
-        "size", "objective", pl.col("heldout").alias("full")
-    )
-    both = frame.join(full, on=["size", "objective"])
-    change = pl.col("full") - pl.col("heldout")
-    unclear = both.filter(change < CLEAR * pl.col("heldout_stderr")).height
-    return [
-        f"Of searches for weights {unclear} of {both.height} gain less on other text than "
-        f"{CLEAR:g} standard errors of the difference: that text does not tell them from the full "
-        "average."
-    ] * bool(unclear)
-
-
-def _models(study: Study, tables: Tables) -> list[str]:
-    """Say that the models and texts are small and made up, where they are."""
-    n_params = n_by_size(tables[CURVES.file])
-    result = []
-    if n_params and max(n_params.values()) < TINY:
-        result.append(
-            f"All models are tiny, at most {words.count(max(n_params.values()) * 1e9)} "
-            "parameters: what holds for them need not hold for large models."
-        )
-    if any(isinstance(domain.source, ProceduralSource) for domain in study.domains):
-        result.append("Text drawn by seeded generators is no natural text.")
-    return result
 
 
 def notes(study: Study, paths: StudyPaths, files: Sequence[str]) -> list[str]:

@@ -51,8 +51,8 @@ def routes(study: Study, tables: Tables, spent: Spent) -> Grid:
         f"Derivatives at the one merge ({method}): forward passes over the evaluation text that "
         "they are worth, a gradient as 3 and a direction of curvature as measured; seconds, "
         "without start and loading; the same as a share of the sweep's wall time, which has both; "
-        "and that sweep. Differences also give the third derivatives of the other routes. Jobs of "
-        "a busy machine take longer than alone.",
+        "and that sweep. Differences, where they are measured, also give the third derivatives of "
+        "the other routes. Jobs of a busy machine take longer than alone.",
         ("size", "derivatives by", "forwards", "seconds", "of the sweep", "its merges", "seconds"),
         body,
         2,

@@ -199,7 +199,8 @@ def terms(study: Study, tables: Tables) -> Grid:
         "Macro loss in nats/token; derivatives at the whole pool's merge, norms of weights. "
         "Offset: of the law at the best scale of each k, Tr(HΣ)/(μ′Hμ − Tr(HΣ)/M). Higher orders: "
         "what they add to the second, as a share of the measured fall from k = 1 to the whole "
-        "pool. Base: its loss by the same expansion, and measured.",
+        f"pool; {words.MISSING} where curvature is not exact. Base: its loss by the same "
+        "expansion, and measured.",
         ("method", "size", "derivatives by", *TERM_COLUMNS.values(), *orders),
         body,
         3,

@@ -3,7 +3,7 @@
 from mergelaw.config import Study
 from mergelaw.errors import ConfigError
 from mergelaw.paths import StudyPaths
-from mergelaw.report import theory_context, theory_costs, theory_grids
+from mergelaw.report import theory_context, theory_costs, theory_grids, theory_limits
 from mergelaw.report.captions.figure import THEORY
 from mergelaw.report.inputs import read_tables
 from mergelaw.report.page import fill
@@ -38,7 +38,7 @@ def render(study: Study, paths: StudyPaths) -> str:
         "answer": theory_grids.answer(study, tables),
         "how": theory_context.how(study, tables),
         "sections": [(section, say(study, tables, {}, section)) for section in SECTIONS],
-        "limits": theory_context.limits(study, tables),
+        "limits": theory_limits.limits(study, tables),
         "notes": theory_context.notes(study, paths, [f for f in files if f.startswith(THEORY)]),
         "route_costs": theory_costs.routes(study, tables, theory_costs.read_spent(study, paths)),
         "costs": theory_costs.costs(study, tables),

@@ -89,7 +89,7 @@ def _regret(frame: pl.DataFrame) -> list[str]:
     return [
         "Chosen for one domain, a subset lies above the best of its k by a share of what a random "
         f"one does, half of all domains and sizes up to: {words.joined(parts)}. That is on the "
-        "text that derivatives were taken on: on other text a choice loses more."
+        "text that derivatives were taken on; what a choice loses on other text is not checked."
     ] * bool(parts)
 
 

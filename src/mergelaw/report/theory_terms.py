@@ -1,4 +1,4 @@
-"""Figures of the theorem's terms by size, and of how far a nonlinear method is from its premise."""
+"""Figures of the theorem's terms by size, and of how far elections of signs are from them."""
 
 from typing import Any
 
@@ -7,7 +7,6 @@ from matplotlib.ticker import NullFormatter
 
 from mergelaw.config import Study
 from mergelaw.laws.schemas import MACRO
-from mergelaw.laws.schemas.theory import LARGEST_RESIDUAL
 from mergelaw.report import style
 from mergelaw.report.captions.figure import TERMS, UPDATES
 from mergelaw.report.colors import MUTED, method_look, size_look
@@ -63,18 +62,14 @@ def _size_names(sizes: dict[str, float]) -> list[str]:
     return [f"{name}\n{count(n * 1e9)}" for name, n in sizes.items()]
 
 
-LIMIT: dict[str, Any] = style.FLOOR
-
-
 def theory_updates(study: Study, tables: Tables) -> Figure:
-    """Draw the residual by k, a panel per nonlinear method and a line per size."""
+    """Draw the residual by k, a panel per method that elects signs and a line per size."""
     frame, title = tables[UPDATES].drop_nulls("residual"), FIGURES["theory_updates"].title
     methods = present(study.method_labels, frame, "method")
     if not methods:
-        return style.message(title, "All methods of the study are linear in the task vectors.")
+        return style.message(title, "No method of the study elects signs.")
     figure, axes = style.k_panels(methods, 2.3, share_y=True)
     for panel, method in zip(axes, methods, strict=True):
-        panel.axhline(LARGEST_RESIDUAL, color=MUTED.light, **LIMIT)
         for size in present(study.size_names, frame, "size"):
             found, (color, marker) = rows(frame, method=method, size=size), size_look(study, size)
             panel.plot(found["k"], found["residual"], color=color, marker=marker, linewidth=0.9)
@@ -82,4 +77,4 @@ def theory_updates(study: Study, tables: Tables) -> Figure:
     style.label_outer(axes, MERGED_K, "share of the merged norm")
     sizes = present(study.size_names, frame, "size")
     looks = [style.series(size, size_look(study, size)) for size in sizes]
-    return style.finish(figure, title, looks, [style.entry("the most that is predicted", **LIMIT)])
+    return style.finish(figure, title, looks)

@@ -5,6 +5,7 @@ from typing import Any
 import polars as pl
 
 from mergelaw.config import Study
+from mergelaw.config.theory import Objective
 from mergelaw.report import words
 from mergelaw.report.captions.figure import WEIGHTS
 from mergelaw.report.inputs import Tables, present, rows
@@ -152,14 +153,28 @@ def _described(study: Study, label: str) -> str:
     asked = next(o for o in study.theory.objectives if o.label == label) if study.theory else None
     if asked is None:
         return label
-    mixed = asked.mixture and words.joined([f"{w:g} {name}" for name, w in asked.mixture.items()])
-    parts = [mixed or {"worst": "the worst domain"}.get(asked.target, asked.target)]
+    parts = [_target(asked)]
     parts += ["weights per group of layers"] if asked.groups == "layers" else []
     parts += ["weights that sum to 1"] if asked.sums_to_one else []
     parts += [f"at most {asked.max_experts} experts"] if asked.max_experts else []
     if asked.no_worse_than_base is not None:
         parts.append(f"no domain worse than the base by more than {asked.no_worse_than_base:g}")
     return ", ".join(parts)
+
+
+def _target(asked: Objective) -> str:
+    if asked.mixture is not None:
+        return words.joined([f"{share:g} {name}" for name, share in asked.mixture.items()])
+    return {"worst": "the worst domain"}.get(asked.target, asked.target)
+
+
+def minimised(study: Study, label: str) -> str:
+    """Return what an objective minimises, in words: `the macro loss`, `the loss of code`."""
+    asked = next(o for o in study.theory.objectives if o.label == label) if study.theory else None
+    if asked is None:
+        return f"the loss of {label}"
+    plain = asked.mixture is None and asked.target == "macro"
+    return "the macro loss" if plain else f"the loss of {_target(asked)}"
 
 
 def _overfitted(study: Study, frame: pl.DataFrame) -> list[str]:

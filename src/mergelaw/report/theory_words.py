@@ -1,19 +1,11 @@
-"""What one merge predicts, in sentences that take every number from the tables: curves, terms."""
-
-from collections.abc import Sequence
+"""What one merge predicts of curves, in sentences that take every number from the tables."""
 
 import polars as pl
 
 from mergelaw.config import Study
 from mergelaw.laws.schemas import MACRO
-from mergelaw.laws.schemas.theory import LARGEST_RESIDUAL
 from mergelaw.report import words
-from mergelaw.report.captions.figure import (
-    PREDICTED_CURVES,
-    PREDICTED_LAWS,
-    TERMS,
-    UPDATES,
-)
+from mergelaw.report.captions.figure import PREDICTED_CURVES, PREDICTED_LAWS
 from mergelaw.report.inputs import Tables, present, rows
 from mergelaw.report.theory_choice import (
     ROUTES,
@@ -201,103 +193,3 @@ def _best_scales(study: Study, tables: Tables) -> list[str]:
         text += f"; not identified at {words.plural(lost, 'size')}" if lost else ""
         result.append(f"{text}.")
     return result
-
-
-def theory_terms(study: Study, tables: Tables) -> list[str]:
-    """Set predicted tails beside fitted ones, the base beside its prediction, and higher orders."""
-    frame = of_main_route(study, rows(tables[TERMS], domain=MACRO))
-    methods = present(study.method_labels, frame, "method")
-    result = []
-    for method in methods:
-        part = rows(frame, method=method).sort("n_params_billions")
-        pairs = part.drop_nulls(["tail", "tail_fitted"])
-        ratios = [tail / fitted for tail, fitted in pairs.select("tail", "tail_fitted").rows()]
-        result.append(
-            f"{method}: the predicted tail is {words.span(ratios, lambda x: words.number(x, 2))} "
-            "times the fitted one, which has an offset beside it, over "
-            f"{words.plural(part.height, 'size')}; the law's offset at the best scale of each k is "
-            f"predicted as {words.span(part['offset'].to_list())}."
-        )
-    if not methods:
-        return ["No terms of the macro loss are known."]
-    return [*result, *_base(study, frame, methods), *_orders(frame, methods), *_routes(tables)]
-
-
-def _base(study: Study, frame: pl.DataFrame, methods: Sequence[str]) -> list[str]:
-    """Say how far the expansion is from the base, for the first method."""
-    part = rows(frame, method=methods[0]).drop_nulls(["base", "base_predicted"])
-    pairs = [
-        f"{size} {words.number(predicted)} for {words.number(loss)}"
-        for size, predicted, loss in part.select("size", "base_predicted", "base").iter_rows()
-    ]
-    if not pairs:
-        return []
-    return [
-        "The base is out of reach of the expansion, as the merges are of one at the base: it "
-        f"gives {words.joined(pairs)} as measured ({methods[0]})."
-    ]
-
-
-def _orders(frame: pl.DataFrame, methods: Sequence[str]) -> list[str]:
-    """Say what is left to higher orders at small k."""
-    shares = [
-        f"{words.span(frame[f'order_share_{k}'].to_list(), two_signed)} at k = {k}"
-        for k in (1, 2, 3)
-        if frame[f"order_share_{k}"].drop_nulls().len()
-    ]
-    return [
-        "What higher orders add to the second, as a share of the measured fall of the loss from "
-        f"k = 1 to the whole pool, over methods and sizes: {words.joined(shares)}."
-    ] * bool(shares)
-
-
-def two_signed(share: float) -> str:
-    """Return a signed share in percent."""
-    return words.percent(share, 1, signed=True)
-
-
-def _routes(tables: Tables) -> list[str]:
-    """Compare the tails of the routes, in units of the first one's."""
-    frame = rows(tables[TERMS], domain=MACRO).drop_nulls("tail")
-    found = present(ROUTES, frame, "route")
-    if len(found) < 2:
-        return []
-    first = rows(frame, route=found[0]).select("size", "method", pl.col("tail").alias("first"))
-    parts = []
-    for route in found[1:]:
-        both = rows(frame, route=route).join(first, on=["size", "method"])
-        ratios = [tail / one for tail, one in both.select("tail", "first").rows() if one]
-        parts.append(f"{words.span(ratios, lambda x: words.number(x, 2))} by {ROUTES[route]}")
-    return [f"In units of the tail by {ROUTES[found[0]]}: {words.joined(parts)}."]
-
-
-def theory_updates(study: Study, tables: Tables) -> list[str]:
-    """Say of every nonlinear method where it is predicted and where it is refused."""
-    frame = tables[UPDATES].drop_nulls("residual")
-    methods = present(study.method_labels, frame, "method")
-    return [
-        sentence for method in methods for sentence in _refused(rows(frame, method=method), method)
-    ] or ["Every method of the study is linear in its task vectors: none is refused."]
-
-
-def _refused(frame: pl.DataFrame, method: str) -> list[str]:
-    limit = f"{LARGEST_RESIDUAL:g}"
-    over = frame.filter(pl.col("residual") > LARGEST_RESIDUAL)
-    spans = [
-        f"{words.span(rows(frame, k=k)['residual'].to_list(), lambda x: words.number(x, 2))} at "
-        f"k = {k}"
-        for k in sorted(set(frame["k"].to_list()))
-    ]
-    text = (
-        f"{method} is not linear in its task vectors: what it merges depends on which experts are "
-        "together. Its merges lie away from the mean of the updates that the whole pool's merge "
-        f"has, as a share of what is predicted, by {words.joined(spans)} over the sizes."
-    )
-    if over.is_empty():
-        return [text, f"That is within {limit} everywhere, so that {method} is predicted."]
-    cells = words.share_of(over.height, frame.height, "pair")
-    return [
-        text,
-        f"Above {limit} no prediction is made, because it would be about other merges than those "
-        f"of {method}: refused are {cells} of a size and a k.",
-    ]

@@ -29,10 +29,21 @@ CHECKED = 5
 """Subsets whose predicted loss is checked by an exact one."""
 
 ADAM_RATE = 0.05
-"""Step of Adam in the weights; 0.01 to 0.1 end within 0.002 nats in 30 steps."""
+"""Step of Adam in the weights. Measured on the default study at width 32: after 8 steps the losses
+of 0.01 and 0.02 are 0.0024 nats above that of 0.05, after 16 all three are within 0.0004."""
 
-CMA_SPREAD = 0.2
-"""First standard deviation of CMA-ES' draws of a weight."""
+CMA_SPREAD = 0.3
+"""First standard deviation of CMA-ES' draws of a weight, in shares of an equal one, 1 / experts.
+Measured on the default study, one run each: loss on the text that is searched after 48
+evaluations, in nats above the least of any after 150. Width 32: 0.2 of an equal weight 0.004, 0.5
+0.003, 0.9 0.009; 1.8 is above the full average after 39. Width 128: 0.3 0.003, 0.5 0.005."""
+
+
+QUADRATIC_STEP = 0.5
+"""Distance of the points of the quadratic through losses, in shares of an equal weight. Measured on
+the default study at width 32, in nats from what Newton steps reach on the same text: 0.5 -0.0004,
+0.9 0.0002, 1.8 0.0034; 3 ends where it began. ASSUME losses of float32: those of bfloat16 are too
+noisy for it."""
 
 
 @dataclass
@@ -135,7 +146,8 @@ def _subsets(n: int, goal: Goal, models: Quadratics, surface: Counted) -> Iterat
 def greedy_soup(surface: Counted, goal: Goal) -> Found:
     """Add experts to an average, the best alone first, each if the loss falls.
 
-    Source: Wortsman et al., "Model soups", arXiv 2203.05482, recipe 1.
+    Source: Wortsman et al., "Model soups", arXiv 2203.05482, recipe 1 (which takes an expert that
+    changes nothing; here it stays out).
     """
     best, n = Best(surface, goal), len(surface.experts)
     alone = [best.losses(_shares(surface, row)) for row in np.eye(n)]
@@ -199,7 +211,7 @@ def cma_es(
     number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "little") % (2**31) or 1
     options: dict[str, Any] = {"seed": number, "verbose": -9, "verb_log": 0, "verb_disp": 0}
     options["bounds"] = [goal.lower, goal.upper]
-    strategy = CMAEvolutionStrategy(start, CMA_SPREAD, options)
+    strategy = CMAEvolutionStrategy(start, CMA_SPREAD / len(surface.experts), options)
     while not strategy.stop():
         points, merits = strategy.ask(), list[float]()
         for point in points:
@@ -213,18 +225,13 @@ def cma_es(
     return best.found(way, True, f"{surface.spent.n_losses} evaluations")
 
 
-def quadratic(surface: Counted, goal: Goal, step: float) -> Found:
+def quadratic(surface: Counted, goal: Goal) -> Found:
     """Put quadratic models through losses alone, and minimise them as the search does.
 
     1 + 2 n + n (n - 1) / 2 evaluations for n weights, 55 for nine, and one of the result.
-
-    Parameters
-    ----------
-    step : float
-        Distance of the points from equal weights.
     """
     start = goal.inside(_shares(surface, np.ones(len(surface.experts))), len(surface.groups))
-    found = through_losses(surface, start, step)
+    found = through_losses(surface, start, QUADRATIC_STEP / len(surface.experts))
     models, n_groups = Quadratics.of(found), len(surface.groups)
     used = np.ones(len(surface.experts), dtype=bool)
     box = Box.of(goal, np.tile(used, n_groups)).around(start, 1.0)
@@ -237,8 +244,7 @@ def quadratic(surface: Counted, goal: Goal, step: float) -> Found:
     best = Best(surface, goal)
     best.losses(best_on(models, choice.strength))
     best.saw(start, found.nll)
-    told = choice.strength.text(n_groups)
-    return replace(best.found(ways.QUADRATIC, True, told), choice=choice)
+    return replace(best.found(ways.QUADRATIC), choice=choice)
 
 
 def through_losses(surface: Counted, centre: Array, step: float) -> Derivatives:

@@ -14,7 +14,7 @@ from mergelaw.theory.goal import Goal
 from mergelaw.theory.search import DEFAULT, Settings, optimise
 from mergelaw.theory.surface import Spent
 
-LONGER = 3.0
+LONGER, DESCENT = 3.0, 2.0
 """Cost of the long evolution and of gradient descent, in that of the search."""
 
 Way = Callable[[Counted, Goal], Found]
@@ -47,7 +47,6 @@ def compare(
     chosen: tuple[str, ...] = ways.WAYS,
     settings: Settings = DEFAULT,
     seed: str = "0",
-    step: float = 0.35,
 ) -> Compared:
     """Search for the best weights, and choose them in other ways on the same text.
 
@@ -62,14 +61,12 @@ def compare(
         Of the search.
     seed : str
         Names the random numbers of CMA-ES.
-    step : float
-        Distance of the points that the quadratic is put through.
     """
     mine = surface.fresh()
     goal = Goal.of(objective, mine)
     base = replace(mine.spent)  # the base's loss, which limits take, is every way's price
     newton = optimise(mine, goal, settings=settings)
-    others = _others(newton.spent.forwards, seed, step)
+    others = _others(newton.spent.forwards, seed)
     found = [newton]
     for way in chosen:
         if way in others:
@@ -77,7 +74,7 @@ def compare(
     return Compared(objective, goal, surface.experts, surface.groups, tuple(found))
 
 
-def _others(forwards: float, seed: str, step: float) -> dict[str, Way]:
+def _others(forwards: float, seed: str) -> dict[str, Way]:
     """Return the ways beside the search, by name."""
 
     def evolve(way: str, share: float) -> Way:
@@ -88,10 +85,10 @@ def _others(forwards: float, seed: str, step: float) -> dict[str, Way]:
         ways.BEST_SCALE: baselines.best_scale,
         ways.BEST_SUBSET: baselines.best_subset,
         ways.GREEDY_SOUP: baselines.greedy_soup,
-        ways.GRADIENT: lambda s, goal: baselines.gradient(s, goal, LONGER * forwards),
+        ways.GRADIENT: lambda s, goal: baselines.gradient(s, goal, DESCENT * forwards),
         ways.CMA_ES: evolve(ways.CMA_ES, 1.0),
         ways.CMA_ES_LONG: evolve(ways.CMA_ES_LONG, LONGER),
-        ways.QUADRATIC: lambda s, goal: baselines.quadratic(s, goal, step),
+        ways.QUADRATIC: baselines.quadratic,
     }
 
 

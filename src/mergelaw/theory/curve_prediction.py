@@ -9,7 +9,7 @@ from mergelaw.laws.analyses.published_laws import first_k
 from mergelaw.laws.forms import Array
 from mergelaw.laws.schemas import MACRO
 from mergelaw.theory.derivatives import CurveDerivatives, Folds
-from mergelaw.theory.fold_draws import FoldDraws, with_macro
+from mergelaw.theory.fold_draws import FoldDraws, totals_with_macro, with_macro
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class Curve:
             with_macro(found.folds, found.slope),
             with_macro(found.folds, found.radial),
             with_macro(found.folds, found.spread).sum(axis=1) / (n_experts - 1),
-            None if found.third is None else with_macro(found.folds, found.third),
+            None if found.third is None else totals_with_macro(found.folds, found.third),
         )
 
     @property
@@ -225,16 +225,27 @@ def point_sums(found: CurveDerivatives, k: Array, scale: object = None) -> Array
     return sums
 
 
-def scale_error(found: CurveDerivatives, draws: FoldDraws) -> Array:
+def scale_error(
+    found: CurveDerivatives, draws: FoldDraws, text: CurveDerivatives | None = None
+) -> Array:
     """Return the standard error of the best scale from the choice of text; NaN: not known.
 
     By the delta method about the mean of all folds: draws of a quotient whose divisor may come
     near 0 would have no spread to speak of.
+
+    Parameters
+    ----------
+    found : CurveDerivatives
+    draws : FoldDraws
+    text : CurveDerivatives, optional
+        Of the draws' folds, at the same merge; `found` itself without it.
     """
     radial, slope = with_macro(found.folds, found.radial), with_macro(found.folds, found.slope)
-    moved = draws.means(np.stack([found.slope, found.radial], axis=1))
+    folds = found if text is None else text
+    sums = np.stack([folds.slope, folds.radial], axis=1)
+    change = draws.means(sums) - with_macro(folds.folds, sums)
     with np.errstate(divide="ignore", invalid="ignore"):
-        step = -(moved[..., 0] - slope) / radial + (moved[..., 1] - radial) * slope / radial**2
+        step = -change[..., 0] / radial + change[..., 1] * slope / radial**2
     return np.where(radial > 0, step.std(axis=0, ddof=1), np.nan)
 
 

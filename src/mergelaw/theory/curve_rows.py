@@ -9,13 +9,14 @@ import polars as pl
 
 from mergelaw.laws.forms import Array
 from mergelaw.laws.schemas.theory import PREDICTED_CURVES
+from mergelaw.theory.cases import Case
 from mergelaw.theory.curve_prediction import point_sums
 from mergelaw.theory.derivatives import CurveDerivatives
-from mergelaw.theory.fold_draws import with_macro
+from mergelaw.theory.fold_draws import FoldDraws, with_macro
 from mergelaw.theory.intervals import Band, band
 from mergelaw.theory.measured_rows import MaskSpread
-from mergelaw.theory.study_facts import Case, StudyFacts
-from mergelaw.theory.subset_prediction import named_members
+from mergelaw.theory.study_facts import StudyFacts
+from mergelaw.theory.subset_prediction import SubsetPredictor, named_members
 from mergelaw.variants import scale_subsets
 
 Row = dict[str, Any]
@@ -73,7 +74,8 @@ def over_masks(
 def _these(case: Case, facts: StudyFacts) -> Iterator[Row]:
     """Yield the curve with the masks of the study, if any, at the merge's scale."""
     one, second = case.one, case.second
-    found = band(one.curve, case.draws, None if second is None else second.curve, case.ks)
+    other = None if second is None else second.curve
+    found = band(one.curve, case.draws, other, case.ks, case.text.curve)
     spread = np.full(found.loss.shape, np.nan)
     if case.subsets is not None:
         spread = np.stack([case.subsets.spread(k) for k in case.ks.tolist()], axis=1)
@@ -85,11 +87,21 @@ def _mean(case: Case, facts: StudyFacts) -> Iterator[Row]:
     masks, plain = case.one.masks, facts.unmasked(case)
     if masks is None or plain is None:
         return
-    moved, of_probes = over_masks(plain.curve, masks, case.ks)
-    found = band(moved, case.draws, None, case.ks)
+    moved, of_probes = over_masks(plain.one.curve, masks, case.ks)
+    text = _text_over_masks(case, plain)
+    draws = FoldDraws.of((text or moved).folds, case.seed)
+    found = band(moved, draws, None, case.ks, text)
     error = np.hypot(found.order_error, case.draws.reach[:, None] * of_probes)
     unknown = np.full(found.loss.shape, np.nan)
     yield from _rows(case, facts, replace(found, order_error=error), unknown, "mean")
+
+
+def _text_over_masks(case: Case, plain: Case) -> CurveDerivatives | None:
+    """Return the mean over masks by the route with most folds, where it has that of masks too."""
+    masks = case.text.masks
+    if masks is None or case.text.route != plain.text.route:
+        return None
+    return over_masks(plain.text.curve, masks, case.ks)[0]
 
 
 def _rows(case: Case, facts: StudyFacts, found: Band, spread: Array, masks: str) -> Iterator[Row]:
@@ -128,8 +140,11 @@ def _scales(case: Case, facts: StudyFacts) -> Iterator[Row]:
     for (k, scale), measured in facts.scale_points.get((case.one.size, label), {}).items():
         if k not in case.ks or np.isclose(scale, own):
             continue
-        sums = _sums_at(case, facts, k, scale)
-        predicted, error = with_macro(case.one.curve.folds, sums), case.draws.stderr(sums)
+        sums = _sums_at(case.one.curve, case.subsets, facts, k, scale)
+        predicted, error = (
+            with_macro(case.one.curve.folds, sums),
+            _text_error(case, facts, k, scale),
+        )
         for d, domain in enumerate(case.domains):
             told = measured[domain]
             yield {
@@ -143,16 +158,31 @@ def _scales(case: Case, facts: StudyFacts) -> Iterator[Row]:
             }
 
 
-def _sums_at(case: Case, facts: StudyFacts, k: int, scale: float) -> Array:
+def _text_error(case: Case, facts: StudyFacts, k: int, scale: float) -> Array:
+    """Return the standard error of the same from the choice of items, shape (domains + 1,)."""
+    if case.subsets is None:
+        sums = _sums_at(case.text.curve, None, facts, k, scale)
+        return case.draws.stderr(sums)
+    sums = _sums_at(case.subset_text.curve, case.text_subsets, facts, k, scale)
+    return case.subset_draws.stderr(sums)
+
+
+def _sums_at(
+    found: CurveDerivatives,
+    subsets: SubsetPredictor | None,
+    facts: StudyFacts,
+    k: int,
+    scale: float,
+) -> Array:
     """Return the mean predicted loss of the subsets merged at a scale, a sum of each fold.
 
     Of all subsets of k where the route does not tell single ones.
     """
-    if case.subsets is None:
-        return point_sums(case.one.curve, np.array([k]), scale)[:, 0]
+    if subsets is None:
+        return point_sums(found, np.array([k]), scale)[:, 0]
     names = [subset.name for subset in scale_subsets(facts.study)[k]]
-    members = named_members(names, case.one.curve.experts)
-    mean: Array = case.subsets.fold_sums(members, scale).mean(axis=1)
+    members = named_members(names, found.experts)
+    mean: Array = subsets.fold_sums(members, scale).mean(axis=1)
     return mean
 
 

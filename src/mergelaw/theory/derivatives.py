@@ -54,6 +54,25 @@ class Folds:
         means: Array = np.tensordot(chosen, sums, 1) / tokens.reshape(-1, *[1] * (sums.ndim - 1))
         return means
 
+    def moved(self, sums: Array, totals: Array) -> Array:
+        """Return sums of folds, moved by so much per token that a domain's are its total.
+
+        Parameters
+        ----------
+        sums : array, shape (folds, ...)
+            Nearly right.
+        totals : array, shape (domains, ...)
+            Exact.
+
+        Returns
+        -------
+        array, shape (folds, ...)
+        """
+        mine = self.membership
+        shares = mine * self.n_tokens / (mine @ self.n_tokens)[:, None]
+        found: Array = sums + np.tensordot(shares.T, totals - np.tensordot(mine, sums, 1), 1)
+        return found
+
 
 @dataclass(frozen=True)
 class Derivatives:
@@ -117,8 +136,9 @@ class CurveDerivatives:
         First and second derivative by the scale.
     spread : array, shape (folds, experts)
         ``d_i' H d_i``.
-    third : array, shape (folds, experts), optional
-        Third derivative along d_i; None where the route does not measure it.
+    third : array, shape (domains, experts), optional
+        Third derivative along d_i, summed over the whole domain, as only its size is used; None
+        where the route does not measure it.
     """
 
     experts: tuple[str, ...]
@@ -131,5 +151,5 @@ class CurveDerivatives:
     third: Array | None = None
 
     def with_third(self, third: Array) -> "CurveDerivatives":
-        """Return the same with third derivatives, shape (folds, experts)."""
+        """Return the same with third derivatives, shape (domains, experts)."""
         return replace(self, third=third)

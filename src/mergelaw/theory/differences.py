@@ -103,25 +103,25 @@ def curve_differences(
         Of the merge.
     step : float
         Share of each `d_i`, and of the merged task vector at scale 1.
-    gradient : array, shape (folds, experts), optional
+    gradient : array, shape (domains, experts), optional
         Exact, at the merge; without it there is no third derivative, and the slope is the
-        difference's.
+        difference's. With it a domain's slope is exact, and folds differ by their differences.
     """
     n = len(experts)
     mean = np.full(n, 1 / n)
     at, apart = losses(scale * mean), np.eye(n) - 1 / n
     odd, radial = _differences(losses, scale * mean, mean, step, at)
     pairs = [_differences(losses, scale * mean, d, step, at) for d in apart]
-    third = None
+    slope, third = odd, None
     if gradient is not None:
-        odds = np.stack([pair[0] for pair in pairs], 1)
-        third = 6 * (odds - gradient @ apart.T) / step**2
+        odds = folds.membership @ np.stack([pair[0] for pair in pairs], 1)
+        slope, third = folds.moved(odd, gradient @ mean), 6 * (odds - gradient @ apart.T) / step**2
     return CurveDerivatives(
         tuple(experts),
         scale,
         folds,
         at,
-        slope=odd if gradient is None else gradient @ mean,
+        slope=slope,
         radial=radial,
         spread=np.stack([pair[1] for pair in pairs], 1),
         third=third,

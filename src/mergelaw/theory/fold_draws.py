@@ -102,5 +102,13 @@ class FoldDraws:
 
 def with_macro(folds: Folds, sums: Array) -> Array:
     """Return means per token of each domain and of macro, shape (domains + 1, ...)."""
-    means = folds.per_token(sums)
+    return _and_macro(folds.per_token(sums))
+
+
+def totals_with_macro(folds: Folds, totals: Array) -> Array:
+    """Return the same of sums over whole domains, shape (domains, experts)."""
+    return _and_macro(totals / (folds.membership @ folds.n_tokens)[:, None])
+
+
+def _and_macro(means: Array) -> Array:
     return np.concatenate([means, means.mean(axis=0, keepdims=True)])

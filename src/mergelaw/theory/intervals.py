@@ -48,6 +48,7 @@ def band(
     draws: FoldDraws,
     second: CurveDerivatives | None = None,
     k: Array | None = None,
+    text: CurveDerivatives | None = None,
 ) -> Band:
     """Return the predicted curve at the merge's own scale, with its errors.
 
@@ -61,11 +62,14 @@ def band(
     ----------
     found : CurveDerivatives
     draws : FoldDraws
-        Of the same folds.
+        Of the folds of `text`.
     second : CurveDerivatives, optional
         The same by another route.
     k : array, optional
         From 1 to the pool without it.
+    text : CurveDerivatives, optional
+        The same by a route with more folds, which the error from the choice of items is taken from;
+        `found` itself without it.
     """
     curve = Curve.of(found)
     ks = curve.ks if k is None else k
@@ -74,4 +78,5 @@ def band(
     error = np.full(loss.shape, np.nan) if size is None else size
     if second is not None:
         error = error + np.abs(loss - Curve.of(second).at(ks))
-    return Band(loss, error, draws.stderr(point_sums(found, ks)), draws.reach)
+    of_folds = point_sums(found if text is None else text, ks)
+    return Band(loss, error, draws.stderr(of_folds), draws.reach)

@@ -10,9 +10,10 @@ from mergelaw.laws.analyses.published_laws import first_k
 from mergelaw.laws.forms import Array
 from mergelaw.laws.schemas.theory import PREDICTED_LAWS, TERMS
 from mergelaw.tables import ALL_TENSORS
+from mergelaw.theory.cases import Case
 from mergelaw.theory.curve_prediction import Curve
 from mergelaw.theory.curve_rows import known
-from mergelaw.theory.study_facts import Case, StudyFacts
+from mergelaw.theory.study_facts import StudyFacts
 
 RETURNS = (0.85, 0.9)
 """Shares of the fall that k85 and k90 reach."""
@@ -57,7 +58,7 @@ def _laws(case: Case, facts: StudyFacts) -> Iterator[dict[str, Any]]:
 
 def _errors(case: Case) -> tuple[Array, Array]:
     """Return the standard errors of floor and tail from the choice of text."""
-    found, n = case.one.curve, len(case.one.curve.experts)
+    found, n = case.text.curve, len(case.one.curve.experts)
     tail = found.scale**2 / 2 * found.spread.sum(axis=1) / (n - 1)
     return case.draws.stderr(found.nll - tail / n), case.draws.stderr(tail)
 

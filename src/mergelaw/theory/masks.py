@@ -28,15 +28,15 @@ def why_no_masks(method: Method) -> str | None:
     return None
 
 
-def mask_spread(
+def mask_probes(
     engine: Engine,
     method: Method,
     seed: int,
     scale: float,
     n_probes: int,
     losses: Callable[[], Array],
-) -> tuple[Array, Array]:
-    """Return the mean over masks and experts of n' H n, n = psi(v) - v, and its standard error.
+) -> Array:
+    """Return what each probe tells of n' H n, the mean over masks and experts, n = psi(v) - v.
 
     H is taken at the mean of masks, ``w = base + c mean(v)``. A probe draws one mask of every
     expert, ``x = sum_i n_i / M``. The n_i are independent with mean 0, so that cross terms vanish
@@ -58,14 +58,14 @@ def mask_spread(
     scale : float
         c of the merge.
     n_probes : int
-        Masks drawn; the standard error is over them.
+        Masks drawn.
     losses : callable
-        Summed loss of each fold of what the model holds.
+        Summed loss of each item of what the model holds.
 
     Returns
     -------
-    mean, stderr : arrays, shape (folds,)
-        Sums over tokens, in nats.
+    array, shape (probes, items)
+        Sums over tokens, in nats; their mean over probes is unbiased, see `spread_of`.
 
     Raises
     ------
@@ -85,8 +85,17 @@ def mask_spread(
             _show(engine, experts, scale, steps, sign)
             both.append(losses())
         found.append(len(experts) * (both[0] - 2 * at + both[1]))
-    values = np.stack(found)
-    return values.mean(0), values.std(0, ddof=1) / np.sqrt(n_probes)
+    return np.stack(found)
+
+
+def spread_of(probes: Array) -> tuple[Array, Array]:
+    """Return mean and standard error over probes, shape (folds,) each.
+
+    Parameters
+    ----------
+    probes : array, shape (probes, folds)
+    """
+    return probes.mean(0), probes.std(0, ddof=1) / np.sqrt(len(probes))
 
 
 def _show(

@@ -1,8 +1,9 @@
 """Derivatives at every full merge of one size, and how far nonlinear methods are from linear."""
 
+import json
 import sys
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,6 @@ from mergelaw.config.methods import Method
 from mergelaw.config.theory import Route, Theory
 from mergelaw.costs import cost_report
 from mergelaw.design import BASE
-from mergelaw.errors import ConfigError
 from mergelaw.evaluation.prepared import read_shards
 from mergelaw.evaluation.shards import shards_digest
 from mergelaw.evaluation.text import EvalText, check_vocabulary
@@ -29,14 +29,19 @@ from mergelaw.sweep.engine import Engine
 from mergelaw.tables import write_table
 from mergelaw.theory.derivatives import CurveDerivatives, Derivatives
 from mergelaw.theory.linear import scale_of, why_no_curve
-from mergelaw.theory.masks import why_no_masks
+from mergelaw.theory.masks import spread_of, why_no_masks
 from mergelaw.theory.model_surface import ModelSurface
 from mergelaw.theory.surface import Spent
 from mergelaw.theory.text_folds import FoldedText
 from mergelaw.theory.updates import has_updates, residuals, sampled_subsets
+from mergelaw.variants import theory_of
 
 ORDER: tuple[Route, ...] = ("hvp", "gauss_newton", "differences", "pairs")
 """Routes as they are measured: those that take a gradient come before those that can use it."""
+
+
+Surfaces = dict[Route, ModelSurface]
+"""Of one method, by route; they share what they measured."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +56,12 @@ class Measured:
     curve : CurveDerivatives
     whole : Derivatives or None
         None where the route tells the curve alone.
+    masks : tuple of arrays, shape (folds,), or None
+        What masks add to the curvature, and its standard error; None where none are drawn.
     spent : dict
         What it took: passes, forward passes that they are worth, seconds.
+    notes : tuple of str
+        What was measured otherwise than asked.
     """
 
     method: Method
@@ -60,7 +69,9 @@ class Measured:
     route: Route
     curve: CurveDerivatives
     whole: Derivatives | None
+    masks: tuple[Array, Array] | None
     spent: dict[str, Any]
+    notes: tuple[str, ...]
 
 
 def write_derivatives(study: Study, paths: StudyPaths, size: str) -> Path:
@@ -98,10 +109,10 @@ def write_derivatives(study: Study, paths: StudyPaths, size: str) -> Path:
         Engine.open(study, base, experts) as engine,
     ):
         check_vocabulary(text, engine.folders, engine.model)
-        measured = list(_measure(study, theory, engine, FoldedText.of(text), size))
-        spread = dict(_mask_spreads(study, theory, engine, FoldedText.of(text)))
-        rows = [row for found in measured for row in _rows(size, found, spread)]
+        measured = list(_measure(study, theory, engine, text, size))
+        rows = [row for found in measured for row in _rows(size, found)]
         updates = list(_updates(study, engine, size))
+        origin |= _told(size, measured)
         owner.check()
         frame = pl.DataFrame(rows, schema=dict(DERIVATIVES.schema))
         write_table(target, frame, DERIVATIVES.schema, DERIVATIVES.key, origin)
@@ -112,26 +123,13 @@ def write_derivatives(study: Study, paths: StudyPaths, size: str) -> Path:
     return target
 
 
-def theory_of(study: Study) -> Theory:
-    """Return the section `theory` of a config.
-
-    Raises
-    ------
-    ConfigError
-        If it has none.
-    """
-    if study.theory is None:
-        raise ConfigError("theory: is not in the config; add it (`theory: {}` takes the defaults)")
-    return study.theory
-
-
 def measured_methods(study: Study) -> list[Method]:
     """Return the methods whose curve derivatives tell; the others, and why not, are told."""
     return [entry for entry in study.methods if not why_no_curve(entry, study.expert_names)]
 
 
 def _measure(
-    study: Study, theory: Theory, engine: Engine, folded: FoldedText, size: str
+    study: Study, theory: Theory, engine: Engine, text: EvalText, size: str
 ) -> Iterator[Measured]:
     """Yield what every route finds for every method and mask seed."""
     for entry in study.methods:
@@ -139,59 +137,82 @@ def _measure(
         if reason is not None:
             print(f"note: no derivatives of {reason}", file=sys.stderr)
     merges = [(e, seed) for e in measured_methods(study) for seed in study.mask_seeds_of(e)]
-    surface: ModelSurface | None = None
+    surfaces: Surfaces = {}
+    probes: dict[str, Array | None] = {}
     unchanged = False
     label = f"derivatives {size}"
     for entry, seed in progress(merges, len(merges), label, "merge"):
         plain = not recipe(entry, "").sparse
-        if surface is None or not (plain and unchanged):  # else psi is the same: held once
-            surface = ModelSurface.over(
-                engine, study, entry, folded, mask_seed=seed, step=theory.step
-            )
+        if not (surfaces and plain and unchanged):  # else psi is the same: held once
+            surfaces = _surfaces(study, theory, engine, text, entry, seed)
         unchanged = plain
-        yield from _by_route(surface, theory, entry, seed)
-        for note in surface.notes:
-            print(f"note: {size}, {entry.label}: {note}", file=sys.stderr)
+        found = list(_by_route(surfaces, entry, seed))
+        if entry.label not in probes:  # of no mask seed of the study's: once for all
+            probes[entry.label] = _probes(theory, entry, next(iter(surfaces.values())))
+        yield from (_complete(one, found, surfaces, probes[entry.label]) for one in found)
 
 
-def _by_route(
-    surface: ModelSurface, theory: Theory, entry: Method, seed: int
-) -> Iterator[Measured]:
-    """Yield what every route finds at one merge; all have the third derivatives, if one has."""
-    scale, found = scale_of(entry), []
-    for route in (route for route in ORDER if route in theory.routes):
-        surface.route, before = route, asdict(surface.spent)
+def _surfaces(
+    study: Study, theory: Theory, engine: Engine, text: EvalText, entry: Method, seed: int
+) -> Surfaces:
+    """Return a method's surface for each route, in the order of `ORDER`."""
+    routes = [route for route in ORDER if route in theory.routes]
+    folded = [FoldedText.of_route(text, route) for route in routes]
+    first = ModelSurface.over(engine, study, entry, folded[0], mask_seed=seed, step=theory.step)
+    surfaces = {route: first.refolded(own) for route, own in zip(routes, folded, strict=True)}
+    for route, surface in surfaces.items():
+        surface.route = route
+    return surfaces
+
+
+def _by_route(surfaces: Surfaces, entry: Method, seed: int) -> Iterator[Measured]:
+    """Yield what every route finds at one merge, by itself."""
+    scale = scale_of(entry)
+    for route, surface in surfaces.items():
+        before = asdict(surface.spent)
+        surface.notes.clear()
         whole = None if route == "differences" else surface.curvature(surface.full(scale))
         curve = whole.curve() if whole else surface.differences(scale)
         spent: dict[str, Any] = {"method": entry.label, "mask_seed": seed, "route": route}
         spent |= _since(before, surface.spent)
-        found.append(Measured(entry, seed, route, curve, whole, spent))
-    third = next((one.curve.third for one in found if one.curve.third is not None), None)
-    for one in found:
-        curve = one.curve if third is None else one.curve.with_third(third)
-        yield Measured(one.method, one.mask_seed, one.route, curve, one.whole, one.spent)
+        yield Measured(entry, seed, route, curve, whole, None, spent, tuple(surface.notes))
+
+
+def _probes(theory: Theory, entry: Method, surface: ModelSurface) -> Array | None:
+    """Return what random masks add to the curvature, by probe and item, where masks are drawn."""
+    if why_no_masks(entry) is not None:
+        return None
+    return surface.mask_probes(theory.mask_probes, scale_of(entry))
+
+
+def _complete(
+    one: Measured, found: Sequence[Measured], surfaces: Surfaces, probes: Array | None
+) -> Measured:
+    """Return what a route found with third derivatives, if any has them, and with masks."""
+    third = next((other.curve.third for other in found if other.curve.third is not None), None)
+    curve = one.curve if third is None else one.curve.with_third(third)
+    masks = None if probes is None else spread_of(surfaces[one.route].passes.folded.sums(probes))
+    return replace(one, curve=curve, masks=masks)
 
 
 def _since(before: dict[str, Any], spent: Spent) -> dict[str, Any]:
     return {key: round(value - before[key], 3) for key, value in asdict(spent).items()}
 
 
-def _mask_spreads(
-    study: Study, theory: Theory, engine: Engine, folded: FoldedText
-) -> Iterator[tuple[str, tuple[Array, Array]]]:
-    """Yield what masks add to the curvature, by label of the methods that draw them."""
-    for entry in measured_methods(study):
-        if why_no_masks(entry) is None:
-            surface = ModelSurface.over(engine, study, entry, folded)
-            yield entry.label, surface.mask_spread(theory.mask_probes, scale_of(entry))
+def _told(size: str, measured: Sequence[Measured]) -> dict[str, str]:
+    """Print what was measured otherwise than asked; return it for the table's provenance."""
+    notes = [
+        f"{size}, {one.method.label}, {one.route}: {note}" for one in measured for note in one.notes
+    ]
+    for note in dict.fromkeys(notes):
+        print(f"note: {note}", file=sys.stderr)
+    return {"notes": json.dumps(list(dict.fromkeys(notes)))} if notes else {}
 
 
-def _rows(
-    size: str, found: Measured, spreads: dict[str, tuple[Array, Array]]
-) -> Iterator[dict[str, Any]]:
+def _rows(size: str, found: Measured) -> Iterator[dict[str, Any]]:
     """Yield the rows of one route at one merge, a fold each."""
     folds, curve, whole = found.curve.folds, found.curve, found.whole
-    spread = spreads.get(found.method.label)
+    masks, third = found.masks, _third_by_domain(curve)
     for fold, domain in enumerate(folds.domains):
         first = folds.domains.index(domain)
         yield {
@@ -211,10 +232,16 @@ def _rows(
             "slope": float(curve.slope[fold]),
             "radial": float(curve.radial[fold]),
             "spread": curve.spread[fold].tolist(),
-            "third": None if curve.third is None else curve.third[fold].tolist(),
-            "mask_spread": None if spread is None else float(spread[0][fold]),
-            "mask_stderr": None if spread is None else float(spread[1][fold]),
+            "third": third.get(domain),
+            "mask_spread": None if masks is None else float(masks[0][fold]),
+            "mask_stderr": None if masks is None else float(masks[1][fold]),
         }
+
+
+def _third_by_domain(curve: CurveDerivatives) -> dict[str, list[float]]:
+    if curve.third is None:
+        return {}
+    return dict(zip(curve.folds.names, curve.third.tolist(), strict=True))
 
 
 def _updates(study: Study, engine: Engine, size: str) -> Iterator[dict[str, Any]]:

@@ -17,6 +17,9 @@ SECOND_ROUTE = {
 }
 """Routes that another is compared with, in order; Gauss-Newton is a surrogate, so never with it."""
 
+TEXT_ROUTES = ("gauss_newton", "differences", "pairs", "hvp")
+"""Routes whose folds the error from the choice of text is taken from, where they have most."""
+
 
 @dataclass(frozen=True)
 class MaskSpread:
@@ -85,6 +88,27 @@ def second_route(
     return known[0] if known else None
 
 
+def text_route(
+    one: MeasuredDerivatives, found: Sequence[MeasuredDerivatives], whole: bool = False
+) -> MeasuredDerivatives:
+    """Return the route whose folds tell the error from the choice of text: that with most.
+
+    Routes that go backward have few folds, maybe one a domain, which tells nothing of other text;
+    what they predict varies over text as what another route of the same merge does.
+
+    Parameters
+    ----------
+    one : MeasuredDerivatives
+        Taken itself where none has more.
+    found : sequence of MeasuredDerivatives
+    whole : bool
+        Whether it must tell single subsets.
+    """
+    others = [other for other in same_merge(one, found) if other.whole is not None or not whole]
+    others.sort(key=lambda other: TEXT_ROUTES.index(other.route))
+    return max([one, *others], key=lambda other: len(other.curve.folds.domains))
+
+
 class _Columns:
     """The rows of one merge and route as arrays, means over mask seeds."""
 
@@ -107,6 +131,9 @@ class _Columns:
 def _one(who: tuple[str, str, str], rows: pl.DataFrame) -> MeasuredDerivatives:
     columns = _Columns(rows)
     first = columns.first
+    domains = first["domain"].to_list()
+    starts = [domains.index(name) for name in dict.fromkeys(domains)]
+    third = columns.maybe("third")
     folds = Folds(tuple(first["domain"]), first["n_items"].to_numpy(), first["n_tokens"].to_numpy())
     curve = CurveDerivatives(
         tuple(first["experts"][0]),
@@ -116,7 +143,7 @@ def _one(who: tuple[str, str, str], rows: pl.DataFrame) -> MeasuredDerivatives:
         columns.array("slope"),
         columns.array("radial"),
         columns.array("spread"),
-        columns.maybe("third"),
+        None if third is None else third[starts],
     )
     spread, error = columns.maybe("mask_spread"), columns.maybe("mask_stderr")
     masks = None if spread is None or error is None else MaskSpread(spread, error)

@@ -24,7 +24,7 @@ from mergelaw.theory.differences import STEP
 from mergelaw.theory.fold_draws import FoldDraws, with_macro
 from mergelaw.theory.intervals import Band, band
 from mergelaw.theory.linear import scale_of, why_no_curve
-from mergelaw.theory.masks import why_no_masks
+from mergelaw.theory.masks import spread_of, why_no_masks
 from mergelaw.theory.measured_rows import MaskSpread
 from mergelaw.theory.model_surface import ModelSurface
 from mergelaw.theory.refusals import nonlinear_words
@@ -40,6 +40,15 @@ MOST_RANKED = 2_000
 """Subsets in a ranking."""
 
 FARTHEST = "single experts lie farthest from the merge: their order is not to be trusted"
+
+THIS_TEXT = (
+    "a domain's text is one fold by this route, too short to tell how the order would change on "
+    "other text: chances and intervals are of this text; take the route gauss_newton, which deals "
+    "more folds, or more text"
+)
+
+Masked = tuple[CurveDerivatives, MaskSpread]
+"""Derivatives at the merge without masks, and what masks add to them, of the same folds."""
 
 
 @dataclass(frozen=True)
@@ -58,8 +67,9 @@ class MergeForecast:
         By differences, where the route is another.
     base : array, shape (domains + 1,)
         Real loss of the base, nats per token.
-    masks : tuple of CurveDerivatives and MaskSpread, or None
-        Derivatives without masks and what masks add, where the method draws them.
+    masks : tuple of pairs of CurveDerivatives and MaskSpread, or None
+        Derivatives without masks and what masks add, by the route and, where that is another, by
+        differences; None where the method draws no masks.
     spent : Spent
         All that was asked of the model.
     notes : tuple of str
@@ -72,7 +82,7 @@ class MergeForecast:
     whole: Derivatives | None
     second: CurveDerivatives | None
     base: Array
-    masks: tuple[CurveDerivatives, MaskSpread] | None
+    masks: tuple[Masked, ...] | None
     spent: Spent
     notes: tuple[str, ...] = field(default=())
 
@@ -81,25 +91,31 @@ class MergeForecast:
         """The predicted curve under the masks of the merge, if any."""
         return Curve.of(self.found)
 
+    @property
+    def text(self) -> CurveDerivatives:
+        """Derivatives whose folds tell the error from the choice of text: those with most folds."""
+        return _with_most_folds(self.found, self.second)
+
     @cached_property
     def draws(self) -> FoldDraws:
-        """Folds resampled."""
-        return FoldDraws.of(self.found.folds)
+        """Folds of `text` resampled."""
+        return FoldDraws.of(self.text.folds)
 
     @cached_property
     def band(self) -> Band:
         """The curve with its errors."""
-        return band(self.found, self.draws, self.second)
+        return band(self.found, self.draws, self.second, text=self.text)
 
     @cached_property
     def over_masks(self) -> tuple[Curve, Band] | None:
         """The curve of the mean over masks with its errors; None without masks."""
         if self.masks is None:
             return None
-        plain, spread = self.masks
         ks = self.curve.ks
-        moved, of_probes = over_masks(plain, spread, ks)
-        found = band(moved, self.draws)
+        both = [over_masks(*masks, ks) for masks in self.masks]
+        (moved, of_probes), text = both[0], both[-1][0]
+        second = text if len(both) > 1 else None
+        found = band(moved, FoldDraws.of(text.folds), second, text=text)
         error = np.hypot(found.order_error, self.draws.reach[:, None] * of_probes)
         return Curve.of(moved), replace(found, order_error=error)
 
@@ -136,15 +152,18 @@ class MergeForecast:
         if len(members) > MOST_RANKED:
             members = members[np.argsort(predict.losses(members)[-1])[:MOST_RANKED]]
         names = ["+".join(np.array(self.found.experts)[row]) for row in members]
-        predicted = predict.predicted(members, names, self.draws)[-1]
+        draws = FoldDraws.of(folds)
+        predicted = predict.predicted(members, names, draws)[-1]
         n_items = folds.membership @ folds.n_items
         counts = {name: int(n) for name, n in zip(folds.names, n_items, strict=True)}
-        text = "other" if (self.draws.n_folds > 1).any() else "this"
-        return rank(predicted, MACRO, text, WITHIN, 1, self._ranking_notes(len(members)), counts)
+        text = "other" if (draws.n_folds > 1).all() else "this"
+        return rank(predicted, MACRO, text, WITHIN, 1, self._notes(len(members), text), counts)
 
-    def _ranking_notes(self, n_ranked: int) -> tuple[str, ...]:
+    def _notes(self, n_ranked: int, text: str) -> tuple[str, ...]:
         """Return what a reader of the ranking has to know."""
         notes = ["predicted from one merge: none of these subsets was scored", FARTHEST]
+        if text == "this":
+            notes.append(THIS_TEXT)
         n_all = 2 ** len(self.found.experts) - 1
         if n_ranked < n_all:
             notes.append(f"{n_ranked:,} of {n_all:,} subsets are ranked")
@@ -193,16 +212,21 @@ def forecast_merge(
     with Engine.open(settings, base, experts) as engine:
         check_vocabulary(text, engine.folders, engine.model)
         _require_curve(engine, settings, method)
-        folded = FoldedText.of(text)
+        folded = FoldedText.of_route(text, route)
         surface = ModelSurface.over(engine, settings, method, folded, route=route, step=step)
+        forward = surface.refolded(FoldedText.of_route(text, "differences"))
         scale = scale_of(method)
         whole = None if route == "differences" else surface.curvature(surface.full(scale))
-        differences = surface.differences(scale)
+        differences = forward.differences(scale)
         found = differences if whole is None else _third(whole.curve(), differences)
         base_loss = with_macro(surface.folds, surface.losses(np.zeros(len(found.experts))))
-        told, spent, masks = tuple(surface.notes), [surface.spent], None
+        told, spent, masks = (
+            tuple(dict.fromkeys([*surface.notes, *forward.notes])),
+            [surface.spent],
+            None,
+        )
         if why_no_masks(method) is None:
-            masks, more = _masks(engine, settings, method, surface, folded, probes)
+            masks, more = _masks(engine, settings, method, (surface, forward), probes)
             spent.append(more)
     second = None if whole is None else differences
     return MergeForecast(
@@ -219,20 +243,36 @@ def _masks(
     engine: Engine,
     settings: PoolSettings,
     method: Method,
-    surface: ModelSurface,
-    folded: FoldedText,
+    surfaces: tuple[ModelSurface, ModelSurface],
     probes: int,
-) -> tuple[tuple[CurveDerivatives, MaskSpread], Spent]:
-    """Return derivatives of the merge without masks, and what masks add to them."""
-    scale = scale_of(method)
-    spread = MaskSpread(*surface.mask_spread(probes, scale))
+) -> tuple[tuple[Masked, ...], Spent]:
+    """Return derivatives of the merge without masks, and what masks add to them.
+
+    By the route, and by differences as well where that is another: they tell the size of higher
+    orders, and have the folds that the error from the choice of text is taken from.
+    """
+    surface, scale = surfaces[0], scale_of(method)
+    found = surface.mask_probes(probes, scale)
     plain = METHODS["task_arithmetic"].model_validate(
         {"label": method.label, "method": "task_arithmetic", "parameters": {"scale": scale}}
     )
+    folded = [one.passes.folded for one in surfaces]
     unmasked = ModelSurface.over(
-        engine, settings, plain, folded, route=surface.route, step=surface.step
+        engine, settings, plain, folded[0], route=surface.route, step=surface.step
     )
-    return (unmasked.curve(scale), spread), unmasked.spent
+    spreads = [MaskSpread(*spread_of(own.sums(found))) for own in folded]
+    curve = unmasked.curve(scale)
+    if surface.route == "differences":
+        return ((curve, spreads[0]),), unmasked.spent
+    differences = unmasked.refolded(folded[1]).differences(scale)
+    both = (_third(curve, differences), spreads[0]), (differences, spreads[1])
+    return both, unmasked.spent
+
+
+def _with_most_folds(found: CurveDerivatives, second: CurveDerivatives | None) -> CurveDerivatives:
+    if second is None or len(second.folds.domains) <= len(found.folds.domains):
+        return found
+    return second
 
 
 def _sum(spent: list[Spent]) -> Spent:
@@ -250,6 +290,5 @@ def _require_curve(engine: Engine, settings: PoolSettings, method: Method) -> No
         engine.use(recipe(method, f"{settings.seed}/0"))
         subsets = sampled_subsets(experts, f"{settings.seed}/{method.label}")
         found = residuals(engine.exact, method, experts, subsets)
-        words = nonlinear_words(method.label, {k: value for k, (_, value) in found.items()})
-        reason = words or reason
+        reason = nonlinear_words(method.label, {k: value for k, (_, value) in found.items()})
     raise ConfigError(listing("a forecast from one merge", [reason]))

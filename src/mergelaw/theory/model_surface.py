@@ -1,42 +1,27 @@
 """The loss of real merges as a function of the experts' weights, with its derivatives."""
 
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
 
 import numpy as np
-import torch
 
 from mergelaw.config.methods import Method
 from mergelaw.config.theory import Route
-from mergelaw.errors import CheckpointError, ConfigError
-from mergelaw.evaluation.loss import make_batches
 from mergelaw.evaluation.text import EvalText, check_vocabulary
 from mergelaw.hub import Ref
 from mergelaw.laws.forms import Array
 from mergelaw.merging.methods import recipe
-from mergelaw.models.head import Head
 from mergelaw.sweep.engine import Engine, PoolSettings
-from mergelaw.theory import differences, gauss_newton
-from mergelaw.theory.attention import Attention
-from mergelaw.theory.backward import free_bytes
+from mergelaw.theory import differences
+from mergelaw.theory.curvature import Curvature
 from mergelaw.theory.derivatives import CurveDerivatives, Derivatives, Folds
-from mergelaw.theory.differences import Stencil
 from mergelaw.theory.directions import Directions
 from mergelaw.theory.layers import Grouping, groups_of
-from mergelaw.theory.linear import why_not_linear
-from mergelaw.theory.masks import mask_spread
-from mergelaw.theory.passes import Passes, keep, key_of
+from mergelaw.theory.linear import refuse_nonlinear
+from mergelaw.theory.masks import mask_probes
+from mergelaw.theory.passes import Passes
 from mergelaw.theory.surface import Spent
-from mergelaw.theory.text_folds import MOST_FOLDS, FoldedText, folds_taken
-from mergelaw.theory.twice import twice_differentiable
-
-LOGITS_SHARE = 0.25
-"""Share of the free memory that logits by all weights take in the Gauss-Newton route."""
-
-LOGITS_BYTES = 2**30
-"""The most that they take in any case."""
+from mergelaw.theory.text_folds import MOST_FOLDS, FoldedText
 
 
 class ModelSurface:
@@ -52,8 +37,6 @@ class ModelSurface:
         How `curvature` is measured; may be set.
     step : float
         Share of a task vector that losses are differenced over, where they are not too noisy.
-    notes : list of str
-        What a reader should see: what was measured otherwise than asked, and why.
     """
 
     def __init__(
@@ -65,19 +48,8 @@ class ModelSurface:
         step: float,
     ) -> None:
         self.passes, self.route, self.step = passes, route, step
-        self.notes: list[str] = []
         self._settings, self._method = settings, method
-
-    @cached_property
-    def _attention(self) -> Attention | None:
-        """What the model can be differentiated twice with; found out at equal weights."""
-        passes, weights, first = self.passes, self.full(), np.zeros(len(self.full()))
-        first[0] = 1
-        return twice_differentiable(
-            passes.backward,
-            passes.folded.batches(0, 1)[:1],
-            lambda step: passes.show(weights + step * first),
-        )
+        self._routes = Curvature(passes, settings.dtype)
 
     @classmethod
     @contextmanager
@@ -166,6 +138,19 @@ class ModelSurface:
         passes = Passes(engine, directions, folded, settings.evaluation.batch_tokens)
         return cls(passes, settings, method, route, step)
 
+    def refolded(self, folded: FoldedText) -> "ModelSurface":
+        """Return the same surface with the text in other folds.
+
+        What one has measured of items and domains serves the other, and both count as one.
+        """
+        passes = self.passes.refolded(folded)
+        return ModelSurface(passes, self._settings, self._method, self.route, self.step)
+
+    @property
+    def notes(self) -> list[str]:
+        """What a reader should see: what was measured otherwise than asked, and why."""
+        return self._routes.notes
+
     @property
     def experts(self) -> tuple[str, ...]:
         """Names of the experts, sorted."""
@@ -226,9 +211,7 @@ class ModelSurface:
         return self.passes.gradient(weights, self.passes.all_folds)
 
     def curvature(self, weights: Array, folds: Sequence[int] | None = None) -> Derivatives:
-        """Return loss, gradient and curvature by the surface's route; see the routes' functions.
-
-        `differences` alone does not tell pairs of weights: `pairs` is taken in its place.
+        """Return loss, gradient and curvature by the surface's route; see `Curvature.by`.
 
         Parameters
         ----------
@@ -241,16 +224,9 @@ class ModelSurface:
         CheckpointError
             If a number is not finite; names the domain.
         """
-        chosen = self.passes.all_folds if folds is None else list(folds)
-        weights = np.asarray(weights, dtype=float)
-        if self.route == "hvp":
-            found = self._hvp(weights, chosen)
-        elif self.route == "gauss_newton":
-            found = self._gauss_newton(weights, chosen)
-        else:
-            found = self.pairs(weights, folds=chosen)
-        self._check(found)
-        return found
+        return self._routes.by(
+            self.route, np.asarray(weights, dtype=float), self._chosen(folds), self.step
+        )
 
     def curve(self, scale: float = 1.0) -> CurveDerivatives:
         """Return what the curve needs at the whole pool's merge, by the surface's route."""
@@ -268,172 +244,32 @@ class ModelSurface:
         scale : float
             Of the merge.
         third : bool
-            Whether third derivatives are told: needs a gradient, unless one was taken there.
+            Whether third derivatives are told: needs a gradient of each domain, unless one was
+            taken there.
         """
-        self._one_group("differences")
-        weights = self.full(scale)
-        if third:
-            self._try_gradient(weights)
-        gradient = self.passes.gradients.get(key_of(weights))
-        apart = -self.full(1.0)
-        apart[0] += 1
-        stencil = self._stencil(weights, apart)
-        found = differences.curve_differences(
-            self.losses, self.experts, self.folds, scale, stencil.step, gradient
-        )
-        for values in (found.radial, found.spread):
-            self.passes.check_finite_in(self.folds, values)
-        return found
+        return self._routes.curve_differences(self.full(scale), scale, self.step, third)
 
     def pairs(self, weights: Array, folds: Sequence[int] | None = None) -> Derivatives:
         """Return loss, gradient and curvature by differences of losses, of pairs of weights too.
 
         1 + 2 n + n (n - 1) / 2 forward passes for n weights: 55 for nine.
         """
-        chosen = self.passes.all_folds if folds is None else list(folds)
-        unit = np.zeros(len(weights))
-        unit[0] = 1
-        stencil = self._stencil(weights, unit)
-        return differences.pair_differences(
-            lambda w: self.passes.losses_of(w, chosen),
-            self.experts,
-            self.groups,
-            folds_taken(self.folds, chosen),
-            weights,
-            stencil.step,
-        )
+        return self._routes.pairs(weights, self._chosen(folds), self.step)
 
-    def mask_spread(self, n_probes: int, scale: float = 1.0) -> tuple[Array, Array]:
-        """Return mean and standard error of n' H n over masks; see `mergelaw.theory.masks`.
+    def mask_probes(self, n_probes: int, scale: float = 1.0) -> Array:
+        """Return n' H n of random masks and each item; see `mergelaw.theory.masks`.
 
-        Two forward passes a probe, and one. Sums over tokens, shape (folds,) each.
+        Two forward passes a probe, and one. Shape (probes, items), sums over tokens.
         """
-        self.passes.forget()
-        return mask_spread(
+        self.passes.shown.forget()
+        return mask_probes(
             self.passes.engine,
             self._method,
             self._settings.seed,
             scale,
             n_probes,
-            lambda: self.passes.shown_losses("a merge of a mask's probe"),
+            lambda: self.passes.shown_items("a merge of a mask's probe"),
         )
 
-    # --- routes ---
-
-    def _hvp(self, weights: Array, chosen: list[int]) -> Derivatives:
-        """Take Hessian-vector products; where they are out of reach, differences of gradients."""
-        self.losses(weights)  # what a product costs is told in units of its time
-        if self._attention is None:
-            return self._without_products(weights, chosen)
-        passes, start = self.passes, time.perf_counter()
-        passes.show(weights)
-        parts = [
-            passes.backward.curvature(passes.fold_batches(fold), self._attention) for fold in chosen
-        ]
-        nll, gradient, curvature = (np.stack(rows) for rows in zip(*parts, strict=True))
-        curvature = (curvature + curvature.transpose(0, 2, 1)) / 2
-        seconds = time.perf_counter() - start
-        forwards = seconds / passes.forward_seconds
-        passes.count(seconds, forwards=forwards, gradients=1, products=len(weights))
-        if chosen == passes.all_folds:
-            nll = self.losses(weights)
-            keep(passes.gradients, key_of(weights), gradient)
-        return self._derivatives(weights, chosen, nll, gradient, curvature)
-
-    def _without_products(self, weights: Array, chosen: list[int]) -> Derivatives:
-        """Return the curvature by differences of gradients, or of losses where there are none."""
-        step = differences.GRADIENT_STEP[self._settings.dtype]
-        try:
-            nll, gradient = self.passes.gradient(weights, chosen)
-        except CheckpointError as error:
-            self._note(f"{error}: curvature by differences of losses in pairs (route pairs)")
-            return self.pairs(weights, folds=chosen)
-        self._note(
-            "the model cannot be differentiated twice, with any attention: curvature by "
-            f"differences of gradients over {step:g} of a task vector"
-        )
-        curvature = differences.gradient_differences(
-            lambda w: self.passes.gradient(w, chosen)[1], weights, step
-        )
-        self.passes.spent.n_products += len(weights)
-        return self._derivatives(weights, chosen, nll, gradient, curvature)
-
-    def _gauss_newton(self, weights: Array, chosen: list[int]) -> Derivatives:
-        """Take the generalised Gauss-Newton matrix; see `mergelaw.theory.gauss_newton`."""
-        passes, start, folded = self.passes, time.perf_counter(), self.passes.folded
-        items = np.concatenate([folded.members(fold) for fold in chosen])
-        number = {fold: index for index, fold in enumerate(chosen)}
-        of_item = torch.tensor([number[int(folded.of_item[item])] for item in items])
-        batches = make_batches([folded.items[item] for item in items], passes.batch_tokens)
-        most_rows = max(1, self._most_logits() // (len(weights) + 3))
-        nll, gradient, curvature = gauss_newton.gauss_newton(
-            passes.logits,
-            gauss_newton.pieces_of(batches, of_item, most_rows),
-            weights,
-            gauss_newton.STEP[self._settings.dtype],
-            len(chosen),
-        )
-        taken = passes.gradients.get(key_of(weights))
-        if taken is not None:  # exact, and paid for
-            gradient = taken[chosen]
-        forwards = (len(weights) + 1) * folded.share(chosen)
-        passes.count(time.perf_counter() - start, forwards=forwards, products=len(weights))
-        return self._derivatives(weights, chosen, nll, gradient, curvature)
-
-    # --- what routes share ---
-
-    def _try_gradient(self, weights: Array) -> None:
-        """Take the gradient, unless it was taken or cannot be."""
-        if key_of(weights) in self.passes.gradients:
-            return
-        try:
-            self.gradient(weights)
-        except CheckpointError as error:
-            self._note(f"{error}: no third derivatives")
-
-    def _stencil(self, weights: Array, along: Array) -> Stencil:
-        if self._settings.dtype == "float32":
-            return Stencil(self.step)  # its noise is some 1e-7 of the loss: never the limit
-        found = differences.chosen_stencil(self.losses, self.folds, weights, along, self.step)
-        for note in found.notes:
-            self._note(note)
-        return found
-
-    def _most_logits(self) -> int:
-        """Return the tokens whose logits fit what the Gauss-Newton route takes of the memory."""
-        head = Head.of(self.passes.engine.model)
-        bytes_ = min(LOGITS_BYTES, LOGITS_SHARE * free_bytes(head.device))
-        return int(bytes_ / (4 * head.embeddings.weight.shape[0]))
-
-    def _derivatives(
-        self, weights: Array, chosen: list[int], nll: Array, gradient: Array, curvature: Array
-    ) -> Derivatives:
-        folds = folds_taken(self.folds, chosen)
-        return Derivatives(self.experts, self.groups, weights, folds, nll, gradient, curvature)
-
-    def _one_group(self, route: str) -> None:
-        if len(self.groups) > 1:
-            raise ConfigError(
-                f"the route {route!r} tells the curve of whole models: take one weight per expert "
-                "(groups: model), or the route hvp, gauss_newton or pairs"
-            )
-
-    def _check(self, found: Derivatives) -> None:
-        self.passes.check_finite_in(found.folds, found.gradient)
-        self.passes.check_finite_in(found.folds, found.curvature)
-
-    def _note(self, words: str) -> None:
-        if words not in self.notes:
-            self.notes.append(words)
-
-
-def refuse_nonlinear(method: Method) -> None:
-    """Refuse a method whose merges are not linear in the weights.
-
-    Raises
-    ------
-    ConfigError
-    """
-    reason = why_not_linear(method)
-    if reason is not None:
-        raise ConfigError(reason)
+    def _chosen(self, folds: Sequence[int] | None) -> list[int]:
+        return self.passes.all_folds if folds is None else list(folds)

@@ -2,6 +2,8 @@
 
 import time
 from collections.abc import Sequence
+from copy import copy
+from typing import TypeVar
 
 import numpy as np
 import torch
@@ -18,8 +20,11 @@ from mergelaw.sweep.engine import Engine
 from mergelaw.theory.backward import Backward
 from mergelaw.theory.derivatives import Folds
 from mergelaw.theory.directions import Directions
+from mergelaw.theory.shown import Shown, key_of
 from mergelaw.theory.surface import Spent
 from mergelaw.theory.text_folds import FoldedText, folds_taken
+
+Kept = TypeVar("Kept")
 
 MOST_KEPT = 4
 """Points at which losses and gradients are kept: that of the merge, and a few after it."""
@@ -41,9 +46,9 @@ class Passes:
 
     Attributes
     ----------
+    shown : Shown
+        Puts merges into the model.
     spent : Spent
-    gradients : dict of bytes to array
-        Exact gradients of all folds, by `key_of` their weights, where they were taken last.
     """
 
     def __init__(
@@ -51,13 +56,21 @@ class Passes:
     ) -> None:
         self.engine, self.directions, self.folded = engine, directions, folded
         self.batch_tokens = batch_tokens
-        self.backward = Backward(engine.model, directions)
+        self.backward, self.shown = Backward(engine.model, directions), Shown(engine, directions)
         self.spent, self._room = Spent(), Room()
-        self.gradients: dict[bytes, Array] = {}
-        self._losses: dict[bytes, Array] = {}
-        self._shown: bytes | None = None
+        self._kept_items: dict[bytes, Array] = {}
+        self._kept_gradients: dict[bytes, tuple[FoldedText, Array]] = {}
         self._forward_seconds: list[float] = []
         self._flops = scoring_flops(engine.model, folded.text.length)
+
+    def refolded(self, folded: FoldedText) -> "Passes":
+        """Return passes over the same text in other folds; all else is shared, also what is known.
+
+        What is kept is of items and of whole domains, so that it is true of any folds.
+        """
+        other = copy(self)
+        other.folded = folded
+        return other
 
     @property
     def all_folds(self) -> list[int]:
@@ -69,15 +82,12 @@ class Passes:
         """What a forward pass over the text takes: the median of those that were made."""
         return float(np.median(self._forward_seconds))
 
-    def forget(self) -> None:
-        """Take note that the model does not hold what was shown last."""
-        self._shown = None
+    def show(self, weights: Array) -> None:
+        """Put the merge into the model, unless it is there."""
+        self.shown.show(weights)
 
-    def shown_losses(self, owner: str) -> Array:
-        """Return the losses of what the model holds: one forward pass."""
-        return self.folded.sums(self._shown_items(owner))
-
-    def _shown_items(self, owner: str) -> Array:
+    def shown_items(self, owner: str) -> Array:
+        """Return the losses of the items under what the model holds: one forward pass."""
         text, model, start = self.folded.text, self.engine.model, time.perf_counter()
         nll = item_nll(model, text.batches, text.n_items, self._room, text.item_source)
         check_finite(model, text, range(text.n_items), nll, owner)
@@ -86,7 +96,7 @@ class Passes:
         return nll
 
     def item_losses(self, weights: Array) -> Array:
-        """Return the summed loss of each item, shape (items,): one forward pass.
+        """Return the summed loss of each item, shape (items,): one forward pass, or what was kept.
 
         Raises
         ------
@@ -95,15 +105,31 @@ class Passes:
         DataError
             If memory runs out on an item alone.
         """
-        self.show(weights)
-        return self._shown_items(self.named(weights))
+        key = key_of(weights)
+        if key not in self._kept_items:
+            self.show(weights)
+            _keep(self._kept_items, key, self.shown_items(self.shown.named(weights)))
+        return self._kept_items[key].copy()
 
     def losses(self, weights: Array) -> Array:
-        """Return the summed loss of each fold, shape (folds,): one forward pass."""
-        key = key_of(weights)
-        if key not in self._losses:
-            keep(self._losses, key, self.folded.sums(self.item_losses(weights)))
-        return self._losses[key].copy()
+        """Return the summed loss of each fold, shape (folds,)."""
+        return self.folded.sums(self.item_losses(weights))
+
+    def losses_of(self, weights: Array, chosen: Sequence[int]) -> Array:
+        """Return the losses of some folds: a forward pass of these alone."""
+        if list(chosen) == self.all_folds:
+            return self.losses(weights)
+        start, model = time.perf_counter(), self.engine.model
+        self.show(weights)
+        sums = np.zeros(len(chosen))
+        for index, fold in enumerate(chosen):
+            members, named = self.folded.members(fold), self.shown.named(weights)
+            nll = item_nll(model, self.fold_batches(fold), len(members), self._room)
+            check_finite(model, self.folded.text, members.tolist(), nll, named)
+            sums[index] = nll.sum()
+        share = self.folded.share(chosen)
+        self.count(time.perf_counter() - start, forwards=share, losses=1)
+        return sums
 
     def gradient(self, weights: Array, chosen: Sequence[int]) -> tuple[Array, Array]:
         """Return loss and gradient of some folds: forward and backward.
@@ -119,33 +145,47 @@ class Passes:
             parts = [self.backward.gradient(self.fold_batches(fold)) for fold in chosen]
         except (RuntimeError, NotImplementedError) as error:
             raise CheckpointError(
-                f"{self.named(weights)} cannot be differentiated ({_first_line(error)}); take "
-                "the route gauss_newton, differences or pairs, which only go forward"
+                f"{self.shown.named(weights)} cannot be differentiated ({_first_line(error)}); "
+                "take the route gauss_newton, differences or pairs, which only go forward"
             ) from error
         nll, gradient = (np.stack(rows) for rows in zip(*parts, strict=True))
         share = self.folded.share(chosen)
         self.count(time.perf_counter() - start, forwards=3 * share, gradients=1)
         self.check_finite_in(folds_taken(self.folded.folds, chosen), gradient)
         if list(chosen) == self.all_folds:
-            keep(self.gradients, key_of(weights), gradient)
-            nll = self._losses.get(key_of(weights), nll)
+            self.keep_gradient(weights, gradient)
+            items = self._kept_items.get(key_of(weights))
+            nll = nll if items is None else self.folded.sums(items)
         return nll, gradient
 
-    def losses_of(self, weights: Array, chosen: Sequence[int]) -> Array:
-        """Return the losses of some folds: a forward pass of these alone."""
-        if list(chosen) == self.all_folds:
-            return self.losses(weights)
-        start, model = time.perf_counter(), self.engine.model
-        self.show(weights)
-        sums = np.zeros(len(chosen))
-        for index, fold in enumerate(chosen):
-            members = self.folded.members(fold)
-            nll = item_nll(model, self.fold_batches(fold), len(members), self._room)
-            check_finite(model, self.folded.text, members.tolist(), nll, self.named(weights))
-            sums[index] = nll.sum()
-        share = self.folded.share(chosen)
-        self.count(time.perf_counter() - start, forwards=share, losses=1)
-        return sums
+    def keep_gradient(self, weights: Array, gradient: Array) -> None:
+        """Keep the exact gradient of all folds."""
+        _keep(self._kept_gradients, key_of(weights), (self.folded, gradient))
+
+    def kept_gradient(self, weights: Array) -> tuple[Array, Array | None] | None:
+        """Return the exact gradient of each domain, and of each fold; None: not taken lately.
+
+        That of folds is None where it was taken over other folds.
+        """
+        kept = self._kept_gradients.get(key_of(weights))
+        if kept is None:
+            return None
+        folded, gradient = kept
+        return folded.folds.membership @ gradient, gradient if folded is self.folded else None
+
+    def domain_gradient(self, weights: Array) -> Array:
+        """Return the exact gradient of each domain, taken with a domain's items together.
+
+        Raises
+        ------
+        CheckpointError
+            As `gradient`.
+        """
+        kept = self.kept_gradient(weights)
+        if kept is not None:
+            return kept[0]
+        whole = self.refolded(FoldedText.of(self.folded.text, most_folds=1))
+        return whole.gradient(weights, whole.all_folds)[1]
 
     @torch.inference_mode()
     def logits(self, weights: Array, batches: Sequence[Batch]) -> Tensor:
@@ -155,22 +195,6 @@ class Passes:
         return torch.cat(
             [head.logits(scored_states(self.engine.model, head, batch)[0]) for batch in batches]
         )
-
-    def show(self, weights: Array) -> None:
-        """Put the merge into the model, unless it is there."""
-        key = key_of(weights)
-        if key == self._shown:
-            return
-        self._shown = None
-        if weights.shape != (self.directions.n,):
-            raise ValueError(f"{self.directions.n} weights are needed, not {weights.shape}")
-        rows = (
-            np.asarray(weights, dtype=float).reshape(len(self.directions.groups.names), -1).tolist()
-        )
-        parts = zip(self.directions.pool.segments, self.directions.groups.of_tensor, strict=True)
-        by_tensor = {part.name: rows[group] for part, group in parts}
-        self.engine.combine(self.directions.experts, rows[0] if len(rows) == 1 else by_tensor)
-        self._shown = key
 
     def fold_batches(self, fold: int) -> tuple[Batch, ...]:
         """Return a fold's batches."""
@@ -193,14 +217,6 @@ class Passes:
                 "weights of that expert"
             )
 
-    def named(self, weights: Array) -> str:
-        """Return what an error calls a merge."""
-        pairs = zip(
-            self.directions.experts * len(self.directions.groups.names), weights, strict=True
-        )
-        shown = ", ".join(f"{name} {weight:.3g}" for name, weight in pairs)
-        return f"the merge with weights {shown}"
-
     def count(
         self,
         seconds: float,
@@ -218,16 +234,11 @@ class Passes:
         add_work(round(forwards * self.folded.text.length.n_tokens), forwards * self._flops)
 
 
-def keep(kept: dict[bytes, Array], key: bytes, value: Array) -> None:
+def _keep(kept: dict[bytes, Kept], key: bytes, value: Kept) -> None:
     """Keep a value, and forget the oldest beyond `MOST_KEPT`."""
     kept[key] = value
     if len(kept) > MOST_KEPT:
         kept.pop(next(iter(kept)))
-
-
-def key_of(weights: Array) -> bytes:
-    """Return what weights are kept under."""
-    return np.asarray(weights, dtype=float).tobytes()
 
 
 def _first_line(error: BaseException) -> str:

@@ -3,13 +3,14 @@
 from collections.abc import Iterator
 from math import comb
 
-from mergelaw.laws.schemas.theory import LARGEST_RESIDUAL
+from mergelaw.theory.cases import Case
 from mergelaw.theory.curve_prediction import Curve
-from mergelaw.theory.study_facts import Case, StudyFacts
+from mergelaw.theory.linear import why_no_curve
+from mergelaw.theory.study_facts import StudyFacts
 
 
-def nonlinear_words(method: str, residuals: dict[int, float]) -> str | None:
-    """Return why merges by a method are not predicted; None where all are.
+def nonlinear_words(method: str, residuals: dict[int, float]) -> str:
+    """Return why merges by a method that elects signs are not predicted, with how far they are.
 
     Parameters
     ----------
@@ -18,31 +19,34 @@ def nonlinear_words(method: str, residuals: dict[int, float]) -> str | None:
     residuals : dict of int to float
         By k: see `mergelaw.laws.schemas.theory.UPDATES`.
     """
-    beyond = {k: value for k, value in residuals.items() if not value <= LARGEST_RESIDUAL}
-    if not beyond:
-        return None
-    least, most = min(beyond.values()), max(beyond.values())
-    told = f"{least:.2f}" if f"{least:.2f}" == f"{most:.2f}" else f"{least:.2f} to {most:.2f}"
-    ks = _ranges(sorted(beyond))
+    least, most = (f"{end(residuals.values()):.2f}" for end in (min, max))
+    told = least if least == most else f"{least} to {most}"
     return (
-        f"{method} is not predicted at k = {ks}: its merges are no weighted mean of updates, one "
-        f"of each expert. They lie {told} of their distance from the whole pool's merge away from "
-        f"such a mean, and {LARGEST_RESIDUAL:g} is the most that a prediction is made for: what a "
-        "derivative along an expert's update tells is then not what adding the expert does"
+        f"{method} is not predicted: what an expert adds depends on the signs that all elect, so "
+        "that its merges are no weighted mean of updates, one of each expert. At k = "
+        f"{_ranges(sorted(residuals))} they lie {told} of their distance from the whole pool's "
+        "merge away from the mean of the updates that it is made of"
     )
 
 
 def refusals(facts: StudyFacts) -> list[str]:
     """Return what is not predicted of a study, or not as asked, each with its size and method."""
-    return [*_nonlinear(facts), *_cases(facts)]
+    return [*_elected(facts), *_without_curve(facts), *_cases(facts)]
 
 
-def _nonlinear(facts: StudyFacts) -> Iterator[str]:
+def _elected(facts: StudyFacts) -> Iterator[str]:
     parts = facts.updates.partition_by("size", "method", as_dict=True, maintain_order=True)
     for (size, method), part in parts.items():
-        words = nonlinear_words(str(method), dict(part.select("k", "residual").rows()))
-        if words is not None:
-            yield f"{size}: {words}"
+        yield f"{size}: {nonlinear_words(str(method), dict(part.select('k', 'residual').rows()))}"
+
+
+def _without_curve(facts: StudyFacts) -> Iterator[str]:
+    """Yield the other methods that are not predicted, each with its reason."""
+    elected = set(facts.updates["method"].to_list())
+    for entry in facts.study.methods:
+        reason = why_no_curve(entry, facts.study.expert_names)
+        if reason is not None and entry.label not in elected:
+            yield f"all sizes, {entry.label}: no derivatives, no curve: {reason}"
 
 
 def _cases(facts: StudyFacts) -> Iterator[str]:

@@ -130,7 +130,7 @@ class _Search:
             self.at.nll,
             self.surface.spent,
             converged,
-            tuple(self._notes(judged)),
+            tuple(self._notes(first, judged)),
             self.choice,
             judged,
         )
@@ -215,9 +215,8 @@ class _Search:
         noise = self.settings.noise_share * error if np.isfinite(error) else 0.0
         return max(self.settings.tolerance, noise)
 
-    def _notes(self, judged: Judged) -> Iterator[str]:
+    def _notes(self, first: Derivatives, judged: Judged) -> Iterator[str]:
         """Yield what a reader must know of the search."""
-        yield self.choice.strength.text(self.n_groups)
         if self.negative:
             yield (
                 f"the loss bends down along {self.negative} of {len(self.at.weights)} directions "
@@ -225,7 +224,14 @@ class _Search:
                 "exact loss decided"
             )
         excess = self.goal.excess(judged.losses)
-        if not judged.is_told and not excess and self.used.all():  # fewer may well lose
+        if not self.used.all() and judged.difference > 0:
+            yield (
+                f"the best merge found of {self.used.sum()} of {self.n_experts} experts is "
+                f"{judged.difference:.4f} nats per token worse than the merge of all "
+                f"{self.n_experts} that the search began at (standard error {judged.stderr:.4f}): "
+                "fewer experts cost loss here"
+            )
+        elif not judged.is_told and not excess:
             yield (
                 f"the gain of {-judged.difference:.4f} nats per token over the start is not told "
                 f"from 0 by this text (standard error {judged.stderr:.4f}): give more items"

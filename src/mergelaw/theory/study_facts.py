@@ -1,7 +1,6 @@
 """What predictions of a study are made from and compared with, by size and method."""
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -11,22 +10,17 @@ import polars as pl
 from mergelaw.config import Study
 from mergelaw.config.method_checks import has_scale
 from mergelaw.config.methods import Method
-from mergelaw.laws.forms import Array
 from mergelaw.laws.inputs import Inputs
 from mergelaw.laws.scale_surface import best_scale, split, values_of
-from mergelaw.laws.schemas import CURVES, FITS, MACRO, PREDICTIONS
+from mergelaw.laws.schemas import CURVES, FITS, PREDICTIONS
 from mergelaw.laws.schemas.scales import SCALE_CURVES, SCALE_FITS
 from mergelaw.laws.schemas.table import Table
-from mergelaw.laws.schemas.theory import DERIVATIVES, LARGEST_RESIDUAL, UPDATES
+from mergelaw.laws.schemas.theory import DERIVATIVES, UPDATES
 from mergelaw.paths import StudyPaths
 from mergelaw.tables import read_table
-from mergelaw.theory.fold_draws import FoldDraws
-from mergelaw.theory.measured_rows import (
-    MeasuredDerivatives,
-    read_derivatives,
-    second_route,
-)
-from mergelaw.theory.subset_prediction import SubsetPredictor, named_members
+from mergelaw.theory.cases import Case, MeasuredSubsets
+from mergelaw.theory.measured_rows import read_derivatives, second_route, text_route
+from mergelaw.theory.subset_prediction import named_members
 from mergelaw.variants import at_scale
 
 FITTED = "floor_tail"
@@ -35,72 +29,6 @@ FITTED = "floor_tail"
 
 ScalePoints = dict[tuple[int, float], dict[str, dict[str, Any]]]
 """Rows of measured losses by domain, by k and scale."""
-
-
-@dataclass(frozen=True)
-class Case:
-    """One route at one merge.
-
-    Attributes
-    ----------
-    one : MeasuredDerivatives
-    second : MeasuredDerivatives or None
-        The route that it is compared with.
-    draws : FoldDraws
-        Of its folds.
-    ks : int array
-        The k that it may be asked for: all, but of a method that is only nearly linear.
-    """
-
-    one: MeasuredDerivatives
-    second: MeasuredDerivatives | None
-    draws: FoldDraws
-    ks: Array
-
-    @property
-    def place(self) -> dict[str, str]:
-        """Size, method and route."""
-        return {"size": self.one.size, "method": self.one.method, "route": self.one.route}
-
-    @property
-    def domains(self) -> tuple[str, ...]:
-        """Domains in the order of the derivatives, `macro` last."""
-        return (*self.one.curve.folds.names, MACRO)
-
-    @cached_property
-    def subsets(self) -> SubsetPredictor | None:
-        """What tells every subset; None where the route does not."""
-        whole = self.one.whole
-        return None if whole is None else SubsetPredictor(whole, self.one.curve.third)
-
-
-@dataclass(frozen=True)
-class MeasuredSubsets:
-    """Losses of the subsets of one size and method.
-
-    Attributes
-    ----------
-    names : tuple of str
-    members : bool array, shape (subsets, experts)
-        Columns in the derivatives' order of experts.
-    losses : array, shape (domains + 1, subsets)
-        In the derivatives' order of domains, macro last.
-    """
-
-    names: tuple[str, ...]
-    members: Array
-    losses: Array
-
-    @property
-    def ks(self) -> Array:
-        """Experts of each subset."""
-        number: Array = self.members.sum(axis=1)
-        return number
-
-    def of(self, chosen: Array) -> "MeasuredSubsets":
-        """Return some of them, by a bool array of shape (subsets,)."""
-        names = tuple(name for name, mine in zip(self.names, chosen, strict=True) if mine)
-        return MeasuredSubsets(names, self.members[chosen], self.losses[:, chosen])
 
 
 class StudyFacts:
@@ -118,7 +46,7 @@ class StudyFacts:
 
     @cached_property
     def cases(self) -> tuple[Case, ...]:
-        """Every route at every merge that may be predicted from, in the study's order."""
+        """Every route at every merge that derivatives were taken at, in the study's order."""
         return tuple(case for size in self.study.size_names for case in self._cases(size))
 
     @cached_property
@@ -220,30 +148,21 @@ class StudyFacts:
     def _scaled(self) -> tuple[str, ...]:
         return tuple(dict.fromkeys(method for _, method in self.scale_points))
 
-    def unmasked(self, case: Case) -> MeasuredDerivatives | None:
+    def unmasked(self, case: Case) -> Case | None:
         """Return the same route at the same scale without masks; None where no method has it."""
         for other in self.cases:
             same = (other.one.size, other.one.route) == (case.one.size, case.one.route)
             plain = self._method(other.one.method).method in ("average", "task_arithmetic")
             if same and plain and np.isclose(other.one.curve.scale, case.one.curve.scale):
-                return other.one
+                return other
         return None
 
     def _cases(self, size: str) -> Iterator[Case]:
         rows = read_table(self._paths.derivatives(size), DERIVATIVES.schema)
         found = read_derivatives(rows)
         for one in found:
-            draws = FoldDraws.of(one.curve.folds, self.study.seed)
-            ks = self._defended(one)
-            if len(ks):
-                yield Case(one, second_route(one, found), draws, ks)
-
-    def _defended(self, one: MeasuredDerivatives) -> Array:
-        """Return the k at which merges are close enough to a mean of the experts' updates."""
-        ks = range(1, len(one.curve.experts) + 1)
-        mine = self.updates.filter(size=one.size, method=one.method)
-        residual = dict(mine.select("k", "residual").rows())
-        return np.array([k for k in ks if residual.get(k, 0.0) <= LARGEST_RESIDUAL], int)
+            texts = text_route(one, found), text_route(one, found, whole=True)
+            yield Case(one, second_route(one, found), *texts, self.study.seed)
 
     def _same_vectors(self, label: str, other: str) -> bool:
         entries = [self._method(name) for name in (label, other)]

@@ -12,7 +12,7 @@ from mergelaw.laws.schemas import MACRO
 from mergelaw.laws.surface import shares_of
 from mergelaw.laws.uncertainty import generator
 from mergelaw.theory.derivatives import Derivatives
-from mergelaw.theory.fold_draws import FoldDraws, with_macro
+from mergelaw.theory.fold_draws import FoldDraws, totals_with_macro, with_macro
 from mergelaw.theory.quadratic import Quadratics
 
 MOST_SUBSETS = 5_000
@@ -26,14 +26,14 @@ class SubsetPredictor:
     ----------
     found : Derivatives
         At a merge of equal weights.
-    third : array, shape (folds, experts), optional
+    third : array, shape (domains, experts), optional
         Third derivatives along d_i: the size of what is missed; without them it is not known.
     """
 
     def __init__(self, found: Derivatives, third: Array | None = None) -> None:
         self.found = found
         self.scale = float(found.weights.sum())
-        self.third = None if third is None else with_macro(found.folds, third)
+        self.third = None if third is None else totals_with_macro(found.folds, third)
 
     @property
     def domains(self) -> tuple[str, ...]:
@@ -83,12 +83,18 @@ class SubsetPredictor:
         return errors
 
     def predicted(
-        self, members: Array, names: Sequence[str], draws: FoldDraws, measured: Array | None = None
+        self,
+        members: Array,
+        names: Sequence[str],
+        draws: FoldDraws,
+        measured: Array | None = None,
+        text: "SubsetPredictor | None" = None,
     ) -> list[Predicted]:
         """Return what `mergelaw.laws.ranking.rank` takes, for each domain and macro.
 
         A draw has one resample of the text for all subsets, and for each subset a deviation of its
-        own for higher orders. The text of a domain of one fold stays as it is.
+        own for higher orders. The text of a domain of one fold stays as it is: errors are then of
+        this text alone.
 
         Parameters
         ----------
@@ -96,11 +102,17 @@ class SubsetPredictor:
         names : sequence of str
             Of the subsets.
         draws : FoldDraws
+            Of the folds of `text`.
         measured : array, shape (domains + 1, subsets), optional
             Measured losses, NaN where there is none: they are told, and not used.
+        text : SubsetPredictor, optional
+            Of a route with more folds, whose draws less their mean are added to the losses; this
+            one without it.
         """
-        sums, ks = self.fold_sums(members), members.sum(axis=1)
-        losses, moved, orders = with_macro(draws.folds, sums), draws.means(sums), self.orders(ks)
+        ks, losses = members.sum(axis=1), self.losses(members)
+        orders, folds = self.orders(ks), self if text is None else text
+        sums = folds.fold_sums(members)
+        moved = losses + draws.means(sums) - with_macro(draws.folds, sums)
         moved = np.where(np.isnan(moved), losses, moved)
         deviations = generator(0, "orders").standard_normal((len(moved), len(ks)))
         result = []

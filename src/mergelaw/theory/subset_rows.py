@@ -11,8 +11,9 @@ from mergelaw.laws.analyses.synergy import donor_gain
 from mergelaw.laws.forms import Array
 from mergelaw.laws.ranking import Predicted, best_chances
 from mergelaw.laws.schemas.theory import CROSS_CURVATURE, PREDICTED_SUBSETS, RANKINGS
+from mergelaw.theory.cases import Case, MeasuredSubsets
 from mergelaw.theory.curve_rows import known
-from mergelaw.theory.study_facts import Case, MeasuredSubsets, StudyFacts
+from mergelaw.theory.study_facts import StudyFacts
 
 ALL_K = 0
 """In a column `k`: subsets of all k together."""
@@ -34,7 +35,11 @@ def ranked_cases(facts: StudyFacts) -> Iterator[Ranked]:
             defended = np.isin(measured.ks, case.ks)
             measured = measured.of(defended)
             found = case.subsets.predicted(
-                measured.members, measured.names, case.draws, measured.losses
+                measured.members,
+                measured.names,
+                case.subset_draws,
+                measured.losses,
+                case.text_subsets,
             )
             yield Ranked(case, measured, found)
 
@@ -46,14 +51,15 @@ def subset_table(ranked: list[Ranked]) -> pl.DataFrame:
 
 
 def _subsets(one: Ranked, d: int) -> pl.DataFrame:
-    found = one.predicted[d]
+    found, draws = one.predicted[d], one.case.subset_draws
+    is_known = np.append(draws.n_folds, draws.n_folds.min())[d] > 1  # else nothing of other text
     frame = pl.DataFrame(
         {
             "subset": one.measured.names,
             "k": one.measured.ks,
             "loss_predicted": found.losses,
-            "stderr": found.stderr,
-            "p_best": best_chances(found.draws),
+            "stderr": found.stderr if is_known else None,
+            "p_best": best_chances(found.draws) if is_known else None,
             "loss": one.measured.losses[d],
         }
     )

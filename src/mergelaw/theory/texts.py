@@ -1,6 +1,6 @@
 """Text that weights are chosen and judged on: held-out items that no other stage reads."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 import polars as pl
@@ -45,13 +45,20 @@ class Cut(NamedTuple):
         return sum(self.n_tokens[: self.start]), sum(self.n_tokens[self.start :])
 
 
-def calibration_and_heldout(study: Study, paths: StudyPaths) -> tuple[EvalText, EvalText]:
+def calibration_and_heldout(
+    study: Study, paths: StudyPaths, tell: Callable[[str], None] = print
+) -> tuple[EvalText, EvalText]:
     """Return the text that weights are chosen on, and that which they are judged on.
 
     Of each domain the held-out items after those of its evaluation shard, in the same order: first
     `theory.calibration_tokens`, then `theory.heldout_tokens`. No model was trained on either, and
     no other stage scores them. Where a domain has fewer, both are shorter in that proportion, and a
-    line on standard output says so.
+    line says so.
+
+    Parameters
+    ----------
+    tell : callable
+        Takes each such line; standard output without it.
 
     Returns
     -------
@@ -73,7 +80,7 @@ def calibration_and_heldout(study: Study, paths: StudyPaths) -> tuple[EvalText, 
     if problems:
         raise DataError(listing("too few held-out items are left for theory", problems))
     for line in _shorter(cuts, theory):
-        print(line)
+        tell(line)
     parts = zip(*(_parts(domain, cut, encoder) for domain, cut in cuts.items()), strict=True)
     calibration, heldout = (EvalText.of(p, study.evaluation.batch_tokens) for p in parts)
     return calibration, heldout

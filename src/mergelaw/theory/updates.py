@@ -2,6 +2,8 @@
 
 import hashlib
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import combinations
+from math import comb
 
 import numpy as np
 import torch
@@ -25,15 +27,31 @@ def has_updates(method: Method) -> bool:
 
 
 def sampled_subsets(experts: Sequence[str], name: str, per_k: int = SUBSETS_PER_K) -> list[Subset]:
-    """Return a few subsets of every k below the pool, drawn by a stream that `name` names."""
+    """Return a few subsets of every k below the pool, drawn by a stream that `name` names.
+
+    Sorted by k, then by experts; none twice.
+    """
     seed = int.from_bytes(hashlib.sha256(f"{name}/updates".encode()).digest()[:8], "little")
     rng = np.random.default_rng(seed)
-    found: set[Subset] = set()
-    for k in range(1, len(experts)):
-        for _ in range(per_k):
-            chosen = rng.choice(len(experts), k, replace=False)
-            found.add(Subset(tuple(sorted(experts[i] for i in chosen))))
-    return sorted(found, key=lambda subset: (subset.k, subset.experts))
+    names = sorted(experts)
+    return [
+        Subset(chosen)
+        for k in range(1, len(names))
+        for chosen in sorted(_some(names, k, per_k, rng))
+    ]
+
+
+def _some(
+    names: Sequence[str], k: int, wanted: int, rng: np.random.Generator
+) -> set[tuple[str, ...]]:
+    """Return so many subsets of k, each once; all, where there are no more."""
+    if comb(len(names), k) <= wanted:
+        return set(combinations(names, k))
+    found: set[tuple[str, ...]] = set()
+    while len(found) < wanted:
+        chosen = sorted(rng.choice(len(names), k, replace=False))
+        found.add(tuple(names[i] for i in chosen))
+    return found
 
 
 def effective_updates(rows: Sequence[Tensor], p: Elected, experts: Sequence[str]) -> Tensor:

@@ -1,27 +1,21 @@
-"""A forecast from one merge in words, and as plain data."""
+"""A forecast from one merge in words."""
 
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
-import polars as pl
 
 from mergelaw.costs.words import columns, duration
 from mergelaw.laws.forms import Array
 from mergelaw.laws.ranking import Ranking
 from mergelaw.laws.resampling import LEVEL
-from mergelaw.theory.curve_prediction import Curve, scale_error
-from mergelaw.theory.curve_rows import known
+from mergelaw.laws.schemas.theory import FAR
+from mergelaw.theory.curve_prediction import Curve
 from mergelaw.theory.intervals import Band
+from mergelaw.theory.law_facts import law_facts
 
 if TYPE_CHECKING:
     from mergelaw.theory.merge_forecast import MergeForecast
-
-SHARES = (0.85, 0.9)
-"""Of the fall from one expert to all, for which k is told."""
-
-FAR = 0.05
-"""A base whose predicted loss is off by a larger share of the real one is called far."""
 
 ROUTES = {
     "hvp": "Hessian-vector products",
@@ -46,8 +40,9 @@ def _lines(found: "MergeForecast", top: int | None) -> Iterator[str]:
         f"{folds.n_items.sum():,.0f} items"
     )
     yield from _how(found)
-    yield f"nats per token; intervals of {LEVEL:.0%}: on this text for what is left out beyond the"
-    yield "second order, on other text of the kind for the choice of items too"
+    yield "nats per token. On this text: to either side the size of what the second order leaves"
+    yield "out, which promises no rate. On other text of the kind: an interval of"
+    yield f"{LEVEL:.0%} for the choice of items, with that size"
     yield from _curves(curve, found.band, found.spread())
     yield from _laws(found, curve)
     if found.over_masks is not None:
@@ -92,7 +87,7 @@ def _interval(low: float, high: float) -> str:
 
 def _laws(found: "MergeForecast", curve: Curve) -> Iterator[str]:
     """Yield floor, tail, the k of the returns and the best scale, a domain each."""
-    facts = [_law(found, curve, d) for d in range(len(curve.domains))]
+    facts = [law_facts(found, d) for d in range(len(curve.domains))]
     names = ("domain", "floor", "tail", f"L({curve.n_experts})", "k85", "k90", "best scale")
     rows = [
         (
@@ -118,25 +113,6 @@ def _value(value: float | None, error: float | None) -> str:
     return f"{value:.4f}" + ("" if error is None else f" +- {error:.4f}")
 
 
-def _law(found: "MergeForecast", curve: Curve, d: int) -> dict[str, Any]:
-    one, n, draws = found.found, curve.n_experts, found.draws
-    tail = one.scale**2 / 2 * one.spread.sum(axis=1) / (n - 1)
-    wanted = {f"k{share * 100:.0f}": curve.k_for_return(share)[d] for share in SHARES}
-    return {
-        "domain": curve.domains[d],
-        "floor": float(curve.floor[d]),
-        "floor_stderr": known(draws.stderr(one.nll - tail / n)[d]),
-        "tail": float(curve.tail[d]),
-        "tail_stderr": known(draws.stderr(tail)[d]),
-        "loss_pool": float(curve.loss[d]),
-        **wanted,
-        "best_scale": known(curve.best_scale()[d]),
-        "best_scale_stderr": known(scale_error(one, draws)[d]),
-        "base": float(found.base[d]),
-        "base_predicted": float(curve.base[d]),
-    }
-
-
 def remarks(found: "MergeForecast") -> Iterator[str]:
     """Yield what the derivatives do not carry: far base, negative curvature, no interval."""
     curve = found.curve
@@ -145,8 +121,7 @@ def remarks(found: "MergeForecast") -> Iterator[str]:
         yield (
             f"the base is far from the merge: the same expansion gives it a macro loss of "
             f"{curve.base[-1]:.4f}, and it has {found.base[-1]:.4f} ({off:+.0%}). Derivatives are "
-            "taken at the merge and tell of what lies about it; taken at the base they would tell "
-            "as little of the merges"
+            "taken at the merge and tell of what lies about it"
         )
     flat = _names(curve, curve.radial)
     if flat:
@@ -158,8 +133,10 @@ def remarks(found: "MergeForecast") -> Iterator[str]:
     if negative:
         yield (
             f"{negative} of {curve.n_experts} directions of the weights have negative curvature of "
-            "the macro loss: what is predicted along them holds near the merge alone"
+            "the macro loss: along them the quadratic has no minimum"
         )
+    if found.route == "gauss_newton":
+        yield "the Gauss-Newton matrix is never negative: it does not tell where curvature is"
     if curve.third is None:
         yield "no interval on this text: third derivatives were not measured"
     if (found.draws.n_folds < 2).any():
@@ -222,59 +199,3 @@ def precision_problem(found: "MergeForecast", precision: float) -> str | None:
         f"{half:.4f} on other text, from {n_tokens:,} scored tokens; about {needed:,} would do: "
         f"prepare {needed / n_tokens:.1f} times as much text (evaluation.tokens_per_domain)"
     )
-
-
-def forecast_facts(found: "MergeForecast", top: int | None = None) -> dict[str, Any]:
-    """Return the forecast for JSON."""
-    curve = found.curve
-    facts = {
-        "method": found.method,
-        "route": found.route,
-        "scale": curve.scale,
-        "experts": list(found.found.experts),
-        "n_tokens": int(found.found.folds.n_tokens.sum()),
-        "n_items": int(found.found.folds.n_items.sum()),
-        "level": LEVEL,
-        "cost": vars(found.spent),
-        "laws": [_law(found, curve, d) for d in range(len(curve.domains))],
-        "points": forecast_table(found).to_dicts(),
-        "notes": [*remarks(found), *found.notes],
-    }
-    ranking = None if top is None else found.ranking()
-    return facts if ranking is None else facts | {"ranking": ranking.facts(top)}
-
-
-def forecast_table(found: "MergeForecast") -> pl.DataFrame:
-    """Return a row for each domain and k, and, where masks are random, for both kinds of curve."""
-    these = _points("these", found.curve, found.band, found.spread(), found.leading_spread())
-    if found.over_masks is None:
-        return these
-    return pl.concat([these, _points("mean", *found.over_masks)])
-
-
-def _points(
-    masks: str,
-    curve: Curve,
-    found: Band,
-    spread: Array | None = None,
-    leading: Array | None = None,
-) -> pl.DataFrame:
-    low, high = found.ends(other_text=False)
-    low_text, high_text = found.ends(other_text=True)
-    unknown = np.full(found.loss.shape, np.nan)
-    parts = {
-        "loss_predicted": found.loss,
-        "stderr_text": found.text_error,
-        "error_order": found.order_error,
-        **{"low": low, "high": high, "low_text": low_text, "high_text": high_text},
-        "sd_predicted": unknown if spread is None else spread,
-        "sd_leading": unknown if leading is None else leading,
-    }
-    names = {
-        "masks": [masks] * found.loss.size,
-        "domain": np.repeat(curve.domains, len(curve.ks)).tolist(),
-        "k": np.tile(curve.ks, len(curve.domains)),
-        "scale": [curve.scale] * found.loss.size,
-    }
-    numbers = {name: values.ravel() for name, values in parts.items()}
-    return pl.DataFrame(names | numbers).with_columns(pl.col(list(numbers)).fill_nan(None))

@@ -107,7 +107,8 @@ def _measured(asked: Asked, merge: _Merge) -> "MergeForecast":
 
 def _tell(asked: Asked, found: "MergeForecast", as_json: bool) -> None:
     """Print the forecast and write its table; then refuse, if it is not as precise as asked."""
-    from mergelaw.theory.words import forecast_facts, forecast_text, precision_problem
+    from mergelaw.theory.forecast_facts import forecast_facts
+    from mergelaw.theory.words import forecast_text, precision_problem
 
     if asked.out is not None:
         _write(asked.out, found, asked.top)
@@ -252,7 +253,7 @@ def _unknown(option: str, value: str | None, known: Sequence[str]) -> Iterator[s
 
 def _write(out: Path, found: "MergeForecast", top: int | None) -> None:
     """Write the predicted points as a table, or all that is known as JSON."""
-    from mergelaw.theory.words import forecast_facts, forecast_table
+    from mergelaw.theory.forecast_facts import forecast_facts, forecast_table
 
     if out.suffix == ".json":
         write_json(out, forecast_facts(found, top))

@@ -10,14 +10,8 @@ from mergelaw.laws.schemas.table import COUNT, FLAG, NUMBER, TEXT, Table
 
 NUMBERS = pl.List(pl.Float64())
 
-LARGEST_RESIDUAL = 0.25
-"""Residual of a nonlinear method's merges up to which they are predicted; see `UPDATES`.
-
-The tail goes with the square of the distances from the whole pool's merge: at 0.25 a mean of
-updates leaves out 6% of it, about what orders above the second add at k = 1. On the default study
-TIES (density 0.8) has residuals of 0.84 to 0.91 at all k and sizes, and derivatives along its
-updates then predict a fall from k = 1 to the pool of 1.6 to 2.2 times the measured one.
-"""
+FAR = 0.05
+"""An expansion that is off by a larger share of a loss does not reach it, and is said not to."""
 
 DERIVATIVES = Table(  # at the merge of the whole pool; sums over the scored tokens of a fold
     "derivatives.parquet",
@@ -38,14 +32,14 @@ DERIVATIVES = Table(  # at the merge of the whole pool; sums over the scored tok
         "slope": NUMBER,  # along the merged task vector, by scale
         "radial": NUMBER,  # second derivative along it
         "spread": NUMBERS,  # d_i' H d_i, d_i = psi(v_i) - mean of all
-        "third": NUMBERS,  # third derivative along d_i; null where it is not measured
+        "third": NUMBERS,  # along d_i, of the whole domain, in each of its rows; null: not measured
         "mask_spread": NUMBER,  # mean over masks and experts of n' H n, n = psi(v) - v; null: none
         "mask_stderr": NUMBER,  # of it, over the probes
     },
     ("size", "method", "mask_seed", "route", "domain", "fold"),
 )
 
-UPDATES = Table(  # how far a nonlinear method's merges are from the mean of effective updates
+UPDATES = Table(  # how far merges by elected signs, never predicted, are from means of updates
     "updates.parquet",
     {
         "size": TEXT,
@@ -68,7 +62,7 @@ PREDICTED_CURVES = Table(
         "k": COUNT,
         "scale": NUMBER,
         "loss_predicted": NUMBER,
-        "stderr_text": NUMBER,  # from the choice of items
+        "stderr_text": NUMBER,  # from the choice of items; null: one fold a domain by every route
         "error_order": NUMBER,  # size of what the third order adds; null: not measured
         "low": NUMBER,  # of the interval on this text: higher orders alone
         "high": NUMBER,
@@ -117,8 +111,8 @@ PREDICTED_SUBSETS = Table(
         "subset": TEXT,
         "k": COUNT,
         "loss_predicted": NUMBER,
-        "stderr": NUMBER,
-        "p_best": NUMBER,
+        "stderr": NUMBER,  # of other text and higher orders; null: that of text is not known
+        "p_best": NUMBER,  # null likewise
         "loss": NUMBER,
     },
     ("size", "method", "route", "domain", "subset"),
@@ -162,7 +156,9 @@ TERMS = Table(  # of Wang et al., theorem 3.1
         "offset": NUMBER,  # b at the best scale of each k: trace / (mean_curvature - trace / pool)
         "base_predicted": NUMBER,  # loss of the base by the same expansion: why it fails there
         "base": NUMBER,
-        "order_share_1": NUMBER,  # what higher orders add at k = 1, share of the fall from 1 to M
+        # what higher orders add at k = 1, share of the measured fall from 1 to the pool; by exact
+        # curvature (hvp) alone: of other routes it would hold their own errors too
+        "order_share_1": NUMBER,
         "order_share_2": NUMBER,
         "order_share_3": NUMBER,
     },

@@ -33,8 +33,8 @@ FIGURES: dict[str, Figure] = {
         "The loss against the scale, predicted from one merge",
         "Points: measured macro loss of merges at several scales; base and experts are the same. "
         "Lines: predicted from the derivatives at the whole pool's merge and the study's own scale "
-        "of it, joined between the scales. Far from that scale a quadratic fails. The base itself, "
-        "scale 0, is in the table of terms.",
+        "of it, joined between the scales. Far from that scale a quadratic may fail. The base "
+        "itself, scale 0, is in the table of terms.",
         (PREDICTED_CURVES,),
         theory=True,
     ),
@@ -78,11 +78,11 @@ FIGURES: dict[str, Figure] = {
         theory=True,
     ),
     "theory_updates": Figure(
-        "How far a nonlinear method is from a mean of fixed updates",
+        "How far a method that elects signs is from a mean of fixed updates",
         "Distance of the merged weights of k experts from the mean of their updates as they are "
         "in the whole pool's merge, as a share of their distance from that merge (root mean "
-        "square over subsets). 0: the theory applies as it stands; 1: what is left out is as "
-        "large as what is predicted. Dashed: the most up to which predictions are made.",
+        "square over subsets). 0: the merge is such a mean; 1: it is no nearer to it than to the "
+        "whole pool's merge. No prediction is made of these methods.",
         (UPDATES,),
         theory=True,
     ),

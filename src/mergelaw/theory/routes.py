@@ -1,0 +1,124 @@
+"""How loss, gradient and curvature are taken at a merge, by products, gradients or logits."""
+
+import time
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+
+from mergelaw.evaluation.loss import make_batches
+from mergelaw.laws.forms import Array
+from mergelaw.models.head import Head
+from mergelaw.theory import differences, gauss_newton
+from mergelaw.theory.attention import Attention
+from mergelaw.theory.backward import free_bytes
+from mergelaw.theory.derivatives import Folds
+from mergelaw.theory.passes import Passes
+
+LOGITS_SHARE = 0.25
+"""Share of the free memory that logits by all weights take in the Gauss-Newton route."""
+
+LOGITS_BYTES = 2**30
+"""The most that they take in any case."""
+
+
+class Sums(NamedTuple):
+    """Loss, gradient and curvature, summed over the tokens of folds."""
+
+    nll: Array
+    gradient: Array
+    curvature: Array
+
+
+def by_products(
+    passes: Passes, weights: Array, chosen: Sequence[int], attention: Attention
+) -> Sums:
+    """Return what Hessian-vector products tell of some folds.
+
+    Parameters
+    ----------
+    passes : Passes
+    weights : array, shape (n,)
+    chosen : sequence of int
+        Numbers of the folds.
+    attention : Attention
+        What the model is differentiated twice with.
+    """
+    passes.losses(weights)  # what a product costs is told in units of its time
+    start = time.perf_counter()
+    passes.show(weights)
+    parts = [passes.backward.curvature(passes.fold_batches(fold), attention) for fold in chosen]
+    nll, gradient, curvature = (np.stack(rows) for rows in zip(*parts, strict=True))
+    seconds = time.perf_counter() - start
+    forwards = seconds / passes.forward_seconds
+    passes.count(seconds, forwards=forwards, gradients=1, products=len(weights))
+    if list(chosen) == passes.all_folds:
+        nll = passes.losses(weights)
+        passes.keep_gradient(weights, gradient)
+    return Sums(nll, gradient, (curvature + curvature.transpose(0, 2, 1)) / 2)
+
+
+def by_gradients(passes: Passes, weights: Array, chosen: Sequence[int], step: float) -> Sums:
+    """Return what gradients over a step to each side tell.
+
+    Raises
+    ------
+    CheckpointError
+        If the model cannot be differentiated.
+    """
+    nll, gradient = passes.gradient(weights, chosen)
+    curvature = differences.gradient_differences(
+        lambda w: passes.gradient(w, chosen)[1], weights, step
+    )
+    passes.spent.n_products += len(weights)
+    return Sums(nll, gradient, curvature)
+
+
+def by_logits(
+    passes: Passes, folds: Folds, weights: Array, chosen: Sequence[int], step: float
+) -> Sums:
+    """Return the generalised Gauss-Newton matrix; see `mergelaw.theory.gauss_newton`.
+
+    Its gradient is wrong by the order of the step. Where the exact one was taken, it is that; where
+    it was taken over other folds, folds are moved so that those of a domain sum to it.
+
+    Parameters
+    ----------
+    folds : Folds
+        Those chosen.
+    """
+    start, folded = time.perf_counter(), passes.folded
+    items = np.concatenate([folded.members(fold) for fold in chosen])
+    number = {fold: index for index, fold in enumerate(chosen)}
+    of_item = torch.tensor([number[int(folded.of_item[item])] for item in items])
+    batches = make_batches([folded.items[item] for item in items], passes.batch_tokens)
+    most_rows = max(1, _most_logits(passes) // (len(weights) + 3))
+    blocks = gauss_newton.pieces_of(batches, of_item, most_rows)
+    nll, gradient, curvature = gauss_newton.gauss_newton(
+        passes.logits, blocks, weights, step, len(chosen)
+    )
+    gradient = _exact(passes, folds, weights, chosen, gradient)
+    forwards = (len(weights) + 1) * folded.share(chosen)
+    passes.count(time.perf_counter() - start, forwards=forwards, products=len(weights))
+    return Sums(nll, gradient, curvature)
+
+
+def _exact(
+    passes: Passes, folds: Folds, weights: Array, chosen: Sequence[int], gradient: Array
+) -> Array:
+    kept = passes.kept_gradient(weights)
+    if kept is None:
+        return gradient
+    of_domains, of_folds = kept
+    if of_folds is not None:
+        return of_folds[list(chosen)]
+    whole = list(chosen) == passes.all_folds
+    return folds.moved(gradient, of_domains) if whole else gradient
+
+
+def _most_logits(passes: Passes) -> int:
+    """Return the tokens whose logits fit what this route takes of the memory."""
+    head = Head.of(passes.engine.model)
+    bytes_ = min(LOGITS_BYTES, LOGITS_SHARE * free_bytes(head.device))
+    return int(bytes_ / (4 * head.embeddings.weight.shape[0]))
