@@ -312,6 +312,15 @@ def test_weights_are_set_beside_simpler_choices_and_better_ways_are_named(
     assert "Lower than Newton's on other text: gradient descent (Adam) at w32." in text
     assert "(difference −0.0160 ± 0.0100, not told from 0 by this text)" in text[1]
     assert text[-1] == "Newton's way stopped before it converged at w32 and w48."
+    assert not any("limits" in line for line in text)
+    broken = pl.col("way").is_in(["gradient", "greedy_soup"]) & (pl.col("size") == "w48")
+    limit = pl.when(broken).then(pl.lit("19 steps; breaks a limit: 3 experts, where 2 are allowed"))
+    frames[WEIGHTS] = table.with_columns(note=limit.otherwise("note"))
+    text = theory_weights_words.theory_weights(small_study, frames)
+    told = (
+        "Not within the limits that are set for Newton's: greedy soup and gradient descent (Adam)."
+    )
+    assert told in text
 
 
 def test_a_higher_loss_is_called_higher(small_study, small_tables):

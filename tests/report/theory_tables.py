@@ -76,7 +76,7 @@ def _derivatives(study: Study, methods: list[str]) -> list[dict]:
             "spread": [0.3] * pool,
             "third": [0.4] * pool if cell["route"] == "differences" else None,
             "mask_spread": 0.5 if cell["method"] == "dare" else None,
-            "mask_stderr": 0.1 if cell["method"] == "dare" else None,
+            "mask_probes": [0.4, 0.6] if cell["method"] == "dare" else None,
         }
         for cell in _cells(study, methods)
         for domain in study.domain_names
@@ -292,7 +292,6 @@ def _search(study: Study, size: str, objective: str, way: str, layers: bool) -> 
         "domains": list(study.domain_names),
         "heldout_by_domain": [1.8 + other] * len(study.domains),
         "forwards": forwards,
-        "seconds": forwards / 10,
         "n_losses": int(forwards),
         "n_gradients": int(way in ("newton", "gradient")),
         "n_products": pool * int(way == "newton"),

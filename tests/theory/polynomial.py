@@ -74,6 +74,21 @@ class Polynomial:
         return self.folds.membership @ (along * self.folds.n_tokens[:, None])
 
 
+def third_moment(k, n):
+    """Return the third moment of the mean of k of n drawn without replacement, 1 at k = 1.
+
+    ``kappa(k) = (n - k)(n - 2k) / (k^2 (n - 1)(n - 2))``.
+    """
+    k = np.asarray(k, float)
+    return (n - k) * (n - 2 * k) / (k**2 * (n - 1) * (n - 2))
+
+
+def third_order(curve, k):
+    """Return what the third order adds at some k, exact for a cubic: (domains + 1, points)."""
+    share = curve.scale**3 / 6 * third_moment(k, curve.n_experts)
+    return curve.third.mean(axis=1)[:, None] * share
+
+
 def polynomial(seed=0, n=5, parameters=4, folds=(3, 4), cubic=0.0):
     """Return a random loss, convex but for its cubic part."""
     draw = np.random.default_rng([seed, n, parameters])

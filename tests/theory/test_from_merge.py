@@ -11,9 +11,15 @@ import yaml
 from safetensors.torch import load_file, save_file
 
 from mergelaw.cli import _status
+from mergelaw.config import Study
+from mergelaw.config.theory import Theory
+from mergelaw.errors import DataError, TableError
 from mergelaw.laws.rows import prepare, subset_losses
 from mergelaw.paths import StudyPaths
 from mergelaw.tables import LOSSES, read_table
+from mergelaw.theory.measure import write_derivatives
+from mergelaw.theory.stage import write_predictions
+from mergelaw.theory.weights import write_weights
 from tests.helpers import run_sweep, study_dict
 
 NAMES = ("algebra", "biology", "code")
@@ -173,14 +179,25 @@ def test_the_words_name_what_was_done_and_what_it_cost(call, merge):
     for words in (
         "average: predicted from one merge, of all 3 experts at scale 1",
         "curvature by Hessian-vector products; third order by differences of losses",
-        "forward passes' worth",
+        "by convention a gradient is 3, a Hessian-vector product 4",
+        "1 gradient, 3 products",
         "the floor is an extrapolation",
+        "taken: transformers' plain attention (eager)",
         "7 subsets by predicted macro loss, the first 2:",
         "none of these subsets was scored",
     ):
         assert words in out
-    for domain in (*NAMES, "macro"):
-        assert f"\n  {domain}\n" in out
+    assert out.count("sd over subsets") == 1, "the curve of macro alone; of domains one line each"
+    assert "\n  macro\n" in out
+    lines = [line.split()[0] for line in out.splitlines() if " +- " in line]
+    assert lines[:4] == ["macro", *NAMES]
+    assert out.count("k85") == 1
+
+
+def test_notes_that_all_experts_share_are_one_line(call, merge):
+    _, _, err = call(*merge, "--route", "differences")
+    assert err.count("does not say what it was made from") == 1
+    assert "each of algebra, biology, code does not say" in err
 
 
 def test_the_table_is_written_in_the_form_that_its_name_says(call, merge, tmp_path):
@@ -227,6 +244,41 @@ def test_wrong_options_are_told_all_at_once(call, merge, tmp_path):
         "averge",
     ):
         assert words in err
+
+
+def test_all_inputs_that_are_missing_are_told_at_once(call, merge, tmp_path):
+    gone = [tmp_path / name for name in ("base", "one", "two", "a.safetensors", "b.safetensors")]
+    words = ["--base", gone[0], "--expert", gone[1], "--expert", gone[2]]
+    err = refused(call, *words, "--shard", gone[3], "--shard", gone[4], "--top", 0)
+    for path in gone:
+        assert str(path) in err
+    assert "--top 0: must be at least 1" in err
+    err = refused(call, *merge[:-1], "--shard", gone[3], "--method", "sce")
+    assert str(gone[3]) in err
+    assert "--method sce" in err, "before any model is opened"
+
+
+def test_a_study_that_has_made_nothing_names_all_that_is_missing(tmp_path):
+    study = dictionary_study()
+    study = study.model_copy(update={"theory": Theory()})
+    paths = StudyPaths(tmp_path)
+    for write in (write_derivatives, write_weights):
+        with pytest.raises(DataError) as error:
+            write(study, paths, "large")
+        text = str(error.value)
+        for name in (*NAMES, "base"):
+            assert f"{paths.trained('large', name)}: is missing; make it (mergelaw experts" in text
+        for domain in study.domain_names:
+            assert f"{paths.shard(domain)}: is missing; make it (mergelaw data shards" in text
+    with pytest.raises(TableError) as error:
+        write_predictions(study, paths)
+    for path in (paths.losses, paths.derivatives("small"), paths.updates("large")):
+        assert f"{path}: is missing; make it (mergelaw" in str(error.value)
+
+
+def dictionary_study():
+    """The tiny study as its config says, with nothing made."""
+    return Study.model_validate(study_dict())
 
 
 def test_options_of_a_study_are_checked(call, near, monkeypatch):

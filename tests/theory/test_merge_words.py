@@ -29,7 +29,10 @@ def forecast(loss=None, bend=1.0, folds=(4, 4), n=4, route="hvp", masks=None, th
 def test_a_convex_loss_has_nothing_to_remark_but_how_far_the_base_is():
     loss = polynomial(n=4, folds=(4, 4))  # exactly quadratic: the base is predicted, too
     told = list(remarks(forecast(loss)))
-    assert told == ["k85 and k90 are those of a curve straight in 1/k, whatever the data"]
+    assert [note.split(" ")[0] for note in told] == ["intervals", "k85"]
+    assert "rest on 4 items" in told[0]
+    assert "k85 = 3 and k90 = 4 of 4 experts, those of any curve straight in 1/k" in told[1]
+    assert len(list(remarks(forecast(polynomial(n=4, folds=(5, 5)), folds=(5, 5))))) == 1
     far = forecast(loss)
     told = list(remarks(replace(far, base=far.base * 1.3)))
     assert told[0].startswith("the base is far from the merge: ")
@@ -55,13 +58,19 @@ def test_gauss_newton_is_said_to_show_no_negative_curvature():
 
 
 def test_facts_are_json_and_hold_the_table():
-    found = forecast(masks=((forecast().found, MaskSpread(np.ones(8), np.full(8, 0.1))),))
+    probes = np.array([0.9, 1.1, 1.0])[:, None] * forecast().found.folds.n_tokens
+    found = forecast(masks=((forecast().found, MaskSpread(probes)),))
     facts = json.loads(json.dumps(forecast_facts(found, 3), allow_nan=False))
     table = forecast_table(found)
     assert len(facts["points"]) == table.height == 2 * 3 * 4
     assert set(table["masks"]) == {"these", "mean"}
     assert len(facts["ranking"]["subsets"]) == 3
     assert facts["cost"]["forwards"] == 30
+    assert facts["masks"]["n_probes"] == 3
+    error = facts["masks"]["stderr_at_one"]["macro"]
+    assert error == pytest.approx(0.1 / 3**0.5 / 2)
+    words = f"from 3 random masks of the whole pool: the macro loss is +- {error:.4f} at k = 1"
+    assert words in forecast_text(found)
     these = table.filter(masks="these")
     for column in ("sd_predicted", "sd_leading"):
         assert these.filter(k=4)[column].null_count() == 3  # one subset
@@ -71,7 +80,7 @@ def test_facts_are_json_and_hold_the_table():
 
 
 def test_only_the_interval_on_other_text_has_a_rate():
-    head = forecast_text(forecast()).split("  d0")[0]
+    head = forecast_text(forecast()).split("  macro")[0]
     on_this, on_other = head.split("On other text of the kind")
     assert "95%" not in on_this
     assert "promises no rate" in on_this
@@ -120,4 +129,5 @@ def test_the_ranking_of_a_large_pool_has_the_best_of_its_subsets():
 def test_as_many_subsets_are_shown_as_asked(top, shown):
     text = forecast_text(forecast(), top)
     table = text.split("by predicted macro loss")[1].split("\n  predicted")[0]
-    assert len(table.strip().splitlines()) == shown + 2  # after the headline's rest, the head
+    assert len(table.strip().splitlines()) == shown + 3  # the headline's rest, caption, head
+    assert f"the first {shown}:" in table

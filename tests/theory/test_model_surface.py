@@ -3,9 +3,12 @@
 import numpy as np
 import pytest
 import torch
+from transformers import AttentionInterface, AttentionMaskInterface
+from transformers.masking_utils import eager_mask
+from transformers.models.qwen2.modeling_qwen2 import eager_attention_forward
 
 from mergelaw.config.recipe import MergeRecipe
-from mergelaw.errors import CheckpointError, ConfigError
+from mergelaw.errors import CheckpointError, ConfigError, DataError
 from mergelaw.merging.checkpoint import merge_checkpoints
 from mergelaw.models import head as head_module
 from mergelaw.models.loading import load_model
@@ -74,13 +77,21 @@ def test_gauss_newton_takes_the_exact_gradient_that_was_paid_for(trained):
         assert not np.array_equal(alone, exact)
 
 
-@pytest.mark.parametrize("most_bytes", [1, 40_000])
-def test_blocks_of_logits_do_not_change_the_matrix(trained, monkeypatch, most_bytes):
+@pytest.mark.parametrize("free", [1, 160_000])
+def test_blocks_of_logits_do_not_change_the_matrix(trained, monkeypatch, free):
+    """Logits by all weights take a share of the free memory; each block shows all merges again."""
     with surface_of(*trained, route="gauss_newton") as surface:
         whole = surface.curvature(WEIGHTS).curvature
-        monkeypatch.setattr(routes, "LOGITS_BYTES", most_bytes)
+        monkeypatch.setattr(routes, "free_bytes", lambda device: free)
         monkeypatch.setattr(gauss_newton, "ROWS_ENTRIES", 3000)
+        passes, logits, n_shown = surface.passes, surface.passes.logits, []
+        monkeypatch.setattr(passes, "logits", lambda *a: n_shown.append(1) or logits(*a))
         parts = surface.curvature(WEIGHTS).curvature
+        n_scored = int(surface.folds.n_tokens.sum())
+        n_words = passes.engine.model.config.vocab_size
+    rows = max(1, free // (4 * 4 * n_words) // (3 + 3))
+    assert len(n_shown) == 4 * -(-n_scored // rows)
+    assert len(n_shown) > 8
     np.testing.assert_allclose(parts, whole, atol=1e-3 * np.abs(whole).max())
 
 
@@ -218,6 +229,7 @@ def test_bfloat16_agrees_within_its_rounding(trained, products):
         exact = surface.curvature(surface.full()).curve()
     with surface_of(low, paths, most_folds=1) as surface:
         found = surface.curvature(surface.full()).curve()
+        assert "it was not checked" in " ".join(surface.notes)
         differences = surface.differences()
         notes = " ".join(surface.notes)
     total = exact.spread.sum()
@@ -332,16 +344,21 @@ def acting(surface, function):
         layer.mlp.act_fn = Acting(function)
 
 
+def fallbacks(surface):
+    """Return the notes but that of plain attention: on a processor torch's own is not enough."""
+    return [note for note in surface.notes if not note.startswith("taken: ")]
+
+
 @pytest.mark.parametrize("kind", [Once, Silent])
 def test_without_second_derivatives_gradients_are_differenced(trained, kind):
     with surface_of(*trained, most_folds=1) as surface:
         acting(surface, torch.square if kind is Silent else torch.clone)
         expected = surface.curvature(WEIGHTS)
-        assert surface.notes == []
+        assert fallbacks(surface) == []
     with surface_of(*trained, most_folds=1) as surface:
         acting(surface, kind.apply)
         found = surface.curvature(WEIGHTS)
-        assert "cannot be differentiated twice" in surface.notes[0]
+        assert "cannot be differentiated twice" in fallbacks(surface)[0]
         assert surface.spent.n_gradients >= 7
     np.testing.assert_allclose(
         found.curvature, expected.curvature, atol=0.01 * np.abs(expected.curvature).max()
@@ -392,8 +409,62 @@ def test_a_derivative_that_is_not_finite_names_direction_and_domain(trained):
     with surface_of(*trained) as surface:
         acting(surface, lambda x: Broken.apply(x))
         match = "not finite on domain 'algebra' along model/algebra"
+        asks = [
+            lambda: surface.gradient(WEIGHTS),
+            lambda: surface.curvature(WEIGHTS),
+            surface.differences,  # its third derivatives are not given up for that
+        ]
+        for ask in asks:
+            with pytest.raises(CheckpointError, match=match):
+                ask()
+        vars(surface._routes)["_attention"] = None  # nor are differences of losses taken instead
         with pytest.raises(CheckpointError, match=match):
+            surface.curvature(WEIGHTS)
+        assert fallbacks(surface) == []
+
+
+def test_without_memory_for_a_gradient_differences_go_on_without_third_derivatives(
+    trained, monkeypatch
+):
+    def full(*_):
+        raise MemoryError
+
+    with surface_of(*trained, route="gauss_newton") as surface:
+        exact = surface.differences()
+    with surface_of(*trained, route="gauss_newton") as surface:
+        monkeypatch.setattr(backward.Backward, "_first", full)
+        surface.curvature(surface.full())
+        assert surface.notes == []
+        found = surface.differences()
+        assert found.third is None
+        (note,) = surface.notes
+        assert "memory runs out on the gradient of one item" in note
+        assert "take the route" not in note, "he has taken it"
+        with pytest.raises(DataError, match="take the route gauss_newton"):
             surface.gradient(WEIGHTS)
+    assert exact.third is not None
+    assert np.array_equal(found.spread, exact.spread)
+
+
+def test_another_attention_is_taken_and_told(trained, products):
+    """Eager attention whose last step has no second derivative, as fused kernels have none."""
+
+    def fused(*args, **kwargs):
+        output, weights = eager_attention_forward(*args, **kwargs)
+        return Once.apply(output), weights
+
+    AttentionInterface.register("fused", fused)
+    AttentionMaskInterface.register("fused", eager_mask)
+    _, expected = products
+    with surface_of(*trained, most_folds=2) as surface:
+        surface.passes.engine.model.set_attn_implementation("fused")
+        found = surface.curvature(WEIGHTS)
+        (note,) = surface.notes
+        assert "transformers' plain attention (eager)" in note
+        surface.notes.clear()  # as the stage does between methods
+        surface.curvature(surface.full())
+        assert surface.notes == [note]
+    np.testing.assert_allclose(found.curvature, expected.curvature, rtol=1e-3, atol=2e-3)
 
 
 def test_differences_of_groups_of_layers_are_refused(trained):

@@ -7,7 +7,7 @@ import pytest
 
 from mergelaw.config.theory import Objective
 from mergelaw.theory import baselines, ways
-from mergelaw.theory.comparison import compare
+from mergelaw.theory.comparison import compare, evolved, forwards_to_reach
 from mergelaw.theory.counted import Counted
 from mergelaw.theory.goal import Goal
 from mergelaw.theory.quadratic import Quadratics
@@ -147,20 +147,6 @@ def test_the_quadratic_through_losses_is_exact_where_the_surface_is_one():
     assert found.spent.forwards == 55 + 1
     newton = optimise(inner, goal)
     np.testing.assert_allclose(found.weights, newton.weights, atol=1e-6)
-    true = inner.curvature(np.full(9, 1 / 9))
-    measured = baselines.through_losses(surface.fresh(), np.full(9, 1 / 9), 0.35)
-    for what in ("nll", "gradient", "curvature"):
-        np.testing.assert_allclose(getattr(measured, what), getattr(true, what), atol=1e-8)
-
-
-def test_what_is_not_quadratic_bends_second_differences_as_it_must():
-    inner = toy(n_experts=3, quartic=0.2)
-    surface, _ = asked(inner)
-    centre, step = np.full(3, 1 / 3), 0.35
-    apart = baselines.through_losses(surface, centre, step).curvature
-    apart -= inner.curvature(centre).curvature
-    known = 2 * 0.2 * step**2 * inner.folds.n_tokens  # of the fourth powers, on the diagonal
-    np.testing.assert_allclose(apart, known[:, None, None] * np.eye(3), atol=1e-8)
 
 
 def test_the_quadratic_through_losses_stays_near_equal_weights():
@@ -170,6 +156,66 @@ def test_the_quadratic_through_losses_stays_near_equal_weights():
     baselines.quadratic(surface, goal)
     assert len(drawn) == 55 + 1
     assert np.abs(np.array(drawn[:55]) - 1 / 9).max() == pytest.approx(0.5 / 9)
+
+
+LIMITS = [
+    ({"max_experts": 2}, "4 experts, where 2 are allowed"),
+    ({"bounds": (-1.0, 0.2)}, "weights from 0.25 to 0.25, where -1 to 0.2 are allowed"),
+    ({"no_worse_than_base": -5.0}, "nats per token above its limit"),
+]
+
+
+@pytest.mark.parametrize(("settings", "words"), LIMITS)
+def test_a_way_that_does_not_keep_the_limits_says_so(settings, words):
+    every = (ways.FULL_AVERAGE, ways.BEST_SCALE, ways.BEST_SUBSET, ways.CMA_ES)
+    done = compare(Counted(toy()), Objective(label="test", **settings), every)
+    notes = {found.way: [n for n in found.notes if "breaks a limit" in n] for found in done.found}
+    assert [note.startswith("breaks a limit: ") for note in notes[ways.FULL_AVERAGE]] == [True]
+    assert words in notes[ways.FULL_AVERAGE][0]
+    if "max_experts" in settings:
+        assert all(notes[way] for way in (ways.BEST_SCALE, ways.CMA_ES))
+        assert not notes[ways.BEST_SUBSET]
+    if "bounds" in settings:
+        assert not notes[ways.CMA_ES]
+    assert not any("breaks" in note for note in compare(Counted(toy()), FREE, every).found[1].notes)
+
+
+FREE = Objective(label="test")
+
+
+def test_the_best_scale_keeps_bounds_and_a_simplex():
+    surface, goal = asked(toy(), bounds=(0.0, 0.1))
+    limited = baselines.best_scale(surface, goal)
+    surface, goal = asked(toy(), sums_to_one=True)
+    convex = baselines.best_scale(surface, goal)
+    np.testing.assert_array_equal(convex.weights, np.full(4, 0.25))
+    assert convex.notes == ("c = 1, as weights sum to 1",)
+    inner = toy()
+    inner.best = np.full_like(inner.best, 0.5)  # 0.1 is better than 0, and 0.25 than that
+    surface, goal = asked(inner, bounds=(0.0, 0.1))
+    asked_for = []
+    losses, inner.losses = inner.losses, lambda w: (asked_for.append(w), losses(w))[1]
+    baselines.best_scale(surface, goal)
+    assert max(w[0] for w in asked_for[1:]) <= 0.1 + 1e-9
+    assert limited.spent.forwards < 15
+
+
+def test_what_evolution_pays_is_read_off_its_path():
+    surface, goal = asked(toy())
+    path = evolved(surface, goal, 60, "a")
+    costs, merits = zip(*((f, value(surface.inner, goal, w)) for f, w in path), strict=True)
+    assert list(costs) == sorted(costs)
+    assert list(merits) == sorted(merits, reverse=True)
+    assert costs[-1] <= 60
+
+    def judged(weights):
+        return value(surface.inner, goal, weights)
+
+    third = merits[2]
+    assert forwards_to_reach(path, judged, third) == costs[2]
+    assert forwards_to_reach(path, judged, third + 1e-9) == costs[2]
+    assert forwards_to_reach(path, judged, third - 1e-9) == costs[3]
+    assert forwards_to_reach(path, judged, merits[-1] - 1e-9) is None
 
 
 def test_every_way_has_a_title_and_a_name_of_its_own():

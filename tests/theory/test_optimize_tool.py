@@ -19,11 +19,11 @@ from mergelaw.evaluation.text import EvalText
 from mergelaw.merging.checkpoint import merge_checkpoints
 from mergelaw.sweep.engine import Engine, Settings
 from mergelaw.theory.best_merge import Asked, _recipe, best_merge, check_apart, divided
-from mergelaw.theory.comparison import compare, forwards_to_reach
+from mergelaw.theory.comparison import compare
 from mergelaw.theory.counted import Counted
 from mergelaw.theory.model_surface import ModelSurface
 from mergelaw.theory.text_folds import FoldedText
-from mergelaw.theory.weights import judge_of, plain_method, search_all
+from mergelaw.theory.weights import plain_method
 from tests.evaluation.families import random_items
 from tests.helpers import tiny_model
 
@@ -165,8 +165,10 @@ def test_the_table_names_ways_costs_and_whether_the_gain_is_told(place, call):
     assert {"full average", "best scale", "greedy soup", "quadratic through losses"} <= set(ways)
     assert "algebra=" in lines[1]
     line = next(line for line in lines if line.startswith("gain over the full average"))
-    gain, error = (float(line.split(":")[1].split()[place]) for place in (0, 2))
-    assert ("it is not told from 0 by this text" in line) == (abs(gain) <= 2 * error)
+    assert lines.index(line) == 11, "it is told first"
+    gain, error = (float(line.split(":")[1].split()[place].strip(",;")) for place in (0, 2))
+    assert ("not told from 0 by this text" in line) == (abs(gain) <= 2 * error)
+    assert "curvature by Gauss-Newton products is never negative" in told
 
 
 def test_constraints_reach_the_merge(place, tmp_path, call):
@@ -228,7 +230,7 @@ def test_all_that_is_wrong_is_told_at_once(place, tmp_path, call):
     )  # fmt: skip
     assert code == 1
     for words in (
-        "there exists; name another folder",
+        "there: exists; name another folder",
         "--base, --expert: name them, or a recipe file with --recipe",
         "--target, --worst: give one of them",
         "--simplex, --bounds: give one of them",
@@ -243,10 +245,8 @@ def test_all_that_is_wrong_is_told_at_once(place, tmp_path, call):
         *pool(place), *texts(place), "--target", "math", "--max-experts", 9,
     )  # fmt: skip
     assert code == 1
-    assert (
-        "--target = 'math': is no domain of the text, macro or worst; did you mean 'maths'?" in err
-    )
-    assert "--max-experts = 9: the pool has 3; give at most that" in err
+    assert "--target = 'math': no domain; did you mean 'maths'?" in err
+    assert "--max-experts = 9: allowed 1 to 3, the number of experts" in err
 
 
 def test_an_expert_that_does_not_fit_is_told_in_words(place, tmp_path, call):
@@ -259,20 +259,41 @@ def test_an_expert_that_does_not_fit_is_told_in_words(place, tmp_path, call):
     assert "Traceback" not in err
 
 
-def test_what_evolution_pays_to_reach_a_loss_is_measured_on_other_text(place):
-    wanted = asked(place)
-    calibration, other = (read_text(files(place, kind), 400) for kind in ("", ".heldout"))
-    with Engine.open(Settings(), wanted.base, wanted.experts) as engine:
-        found = search_all(engine, Settings(), calibration, [wanted.objective], "0",
-                           beside_first=("full_average",))  # fmt: skip
-        judge = judge_of(engine, Settings(), other, found)
-        easy = judge.judged(found[0].goal, found[0].found[1].weights).value + 0.5
-        surface = Counted(
-            ModelSurface.over(engine, Settings(), plain_method(), FoldedText.of(calibration, 2))
-        )
-        goal = found[0].goal
-        assert forwards_to_reach(surface, goal, lambda w: easy, easy, 40, "a") == 1
-        assert forwards_to_reach(surface, goal, lambda w: easy + 1, easy, 20, "a") == np.inf
+def test_what_was_measured_otherwise_than_asked_is_told(place, call, monkeypatch):
+    monkeypatch.setattr("mergelaw.theory.curvature.twice_differentiable", lambda *_: None)
+    code, told, _ = call(*pool(place), *texts(place), "--route", "hvp")
+    assert code == 0
+    notes = [line for line in told.splitlines() if line.startswith("note: ")]
+    assert any("cannot be differentiated twice" in note for note in notes)
+    assert not any("Gauss-Newton" in note for note in notes)
+
+
+def test_every_input_that_is_missing_is_told_at_once(place, tmp_path, call):
+    gone = [tmp_path / name for name in ("base", "one", "two", "text", "more")]
+    code, _, err = call(
+        "--base", gone[0], "--expert", f"one={gone[1]}", "--expert", f"two={gone[2]}",
+        "--shard", gone[3], "--shard", files(place)[0], "--heldout", gone[4],
+        "--route", "differences", "--target", "x", "--worst",
+    )  # fmt: skip
+    assert code == 1
+    lines = [line for line in err.splitlines() if line.startswith("  - ")]
+    for path in gone:
+        assert sum(str(path) in line for line in lines) == 1, (path, err)
+    assert any(line.startswith("  - --heldout ") for line in lines)
+    assert any("--route differences: " in line and "pairs" in line for line in lines)
+    assert any("--target, --worst" in line for line in lines)
+    assert "Traceback" not in err
+
+
+def test_one_expert_and_a_place_that_is_taken_are_refused(place, tmp_path, call):
+    out = tmp_path / "taken"
+    out.mkdir()
+    one = ["--base", place / "base", "--expert", f"code={place / 'code'}"]
+    code, _, err = call(*one, *texts(place), "--out", out)
+    assert code == 1
+    assert "--expert: 1 is given; the best weight of one is the scale" in err
+    (line,) = (line for line in err.splitlines() if "--out" in line)
+    assert line.count(str(out)) == 1
 
 
 def test_a_wide_search_keeps_what_the_text_can_tell(place):
@@ -284,4 +305,6 @@ def test_a_wide_search_keeps_what_the_text_can_tell(place):
     one, two = (b.rows[0] for b in (best, other_route))
     assert abs(one["calibration"] - two["calibration"]) < 0.05
     assert one["n_products"] >= 3
+    spent = one["n_losses"] + 3 * one["n_gradients"] + 4 * one["n_products"]
+    assert one["forwards"] == spent, "by convention, not by a clock"
     assert two["n_losses"] >= 10

@@ -11,7 +11,7 @@ from mergelaw.errors import FitError
 from mergelaw.laws.analyses.synergy import donor_gain
 from mergelaw.laws.ranking import Ranking, rank
 from mergelaw.laws.scale_surface import best_scale
-from mergelaw.theory.curve_prediction import Curve, point_sums, scale_error, third_moment
+from mergelaw.theory.curve_prediction import Curve, law_sums, point_sums, scale_error
 from mergelaw.theory.curve_rows import over_masks
 from mergelaw.theory.derivatives import Folds
 from mergelaw.theory.fold_draws import FoldDraws, totals_with_macro, with_macro
@@ -23,7 +23,7 @@ from mergelaw.theory.subset_prediction import (
     members_of,
     named_members,
 )
-from tests.theory.polynomial import polynomial
+from tests.theory.polynomial import polynomial, third_moment, third_order
 
 
 @pytest.mark.parametrize("merged", [1.0, 0.7])
@@ -88,6 +88,12 @@ def test_no_best_scale_where_the_loss_bends_down():
     found = polynomial().derivatives().curve()
     curve = Curve.of(replace(found, radial=-found.radial))
     assert np.isnan(curve.best_scale()).all()
+    part = (1 - 1 / curve.n_experts) * curve.trace
+    alone = curve.best_scale(1)  # along the scale of one expert the trace bends it up again
+    np.testing.assert_array_equal(np.isnan(alone), curve.radial + part <= 0)
+    rising = Curve.of(replace(found, radial=0.01 * found.radial, spread=-found.spread))
+    assert np.isfinite(rising.best_scale()).all()
+    assert np.isnan(rising.best_scale(1)).all(), "the whole pool bends up, one expert down"
 
 
 @pytest.mark.parametrize("n", [3, 5, 6])
@@ -96,7 +102,7 @@ def test_the_third_order_makes_a_cubic_loss_exact(n, scale):
     loss = polynomial(n=n, cubic=0.3)
     found = loss.derivatives(scale)
     curve = Curve.of(found.curve().with_third(loss.third()))
-    told = curve.at(curve.ks) + curve.third_order(curve.ks)
+    told = curve.at(curve.ks) + third_order(curve, curve.ks)
     for k in curve.ks:
         np.testing.assert_allclose(told[:, k - 1], loss.enumerated(k, scale).mean(0), rtol=1e-11)
     without = np.abs(curve.at(curve.ks)[:, 0] - loss.enumerated(1, scale).mean(0))
@@ -110,14 +116,13 @@ def test_the_third_moment_of_a_mean_without_replacement():
         means = [np.mean(part) ** 3 for part in combinations(values, k)]
         wanted = third_moment(np.array([k]), 5)[0] * np.mean(values**3)
         assert np.mean(means) == pytest.approx(wanted)
-    assert (third_moment(np.array([1, 2]), 2) == 0).all()
 
 
 def test_the_size_of_higher_orders_covers_a_cubic_loss():
     """As it is at k = 1 at least, not smaller at k = M/2 by accident, and 0 at the whole pool."""
     loss = polynomial(n=6, cubic=0.3)
     curve = Curve.of(loss.derivatives().curve().with_third(loss.third()))
-    size, exact = curve.order_error(curve.ks), np.abs(curve.third_order(curve.ks))
+    size, exact = curve.order_error(curve.ks), np.abs(third_order(curve, curve.ks))
     assert (size[:, 0] >= exact[:, 0]).all()
     np.testing.assert_allclose(exact[:, 2], 0, atol=1e-12)  # k = 3 of 6
     assert (np.diff(size) < 0).all()
@@ -127,7 +132,7 @@ def test_the_size_of_higher_orders_covers_a_cubic_loss():
 
 def test_without_third_derivatives_nothing_is_said_of_this_text():
     found = polynomial().derivatives().curve()
-    assert Curve.of(found).third_order(np.array([1])) is None
+    assert Curve.of(found).order_error(np.array([1])) is None
     told = band(found, FoldDraws.of(found.folds))
     assert np.isnan(told.order_error).all()
     assert np.isnan(told.ends(other_text=False)[0]).all()
@@ -289,6 +294,28 @@ def test_draws_of_a_text_are_shared_and_those_of_higher_orders_are_not():
     np.testing.assert_allclose(both.losses, text.losses)  # a prediction is of second order
 
 
+def test_deviations_for_higher_orders_hang_on_the_subset_the_domain_and_the_seed_alone():
+    loss = polynomial(cubic=0.3, folds=(6, 6))
+    predict, members = SubsetPredictor(loss.derivatives(), 9 * loss.third()), members_of(5, 2)
+    draws = FoldDraws.of(loss.folds)
+    names = [str(i) for i in range(len(members))]
+    all_ = predict.predicted(members, names, draws)
+    few = predict.predicted(members[[7, 2]], [names[7], names[2]], draws)
+    np.testing.assert_array_equal(few[1].draws, all_[1].draws[:, [7, 2]])
+    other = predict.predicted(members, names, draws, seed=1)
+    assert (other[1].draws != all_[1].draws).all()
+    apart = [found.draws - found.draws.mean(axis=0) for found in all_]
+    assert abs(np.corrcoef(apart[0][:, 0], apart[1][:, 0])[0, 1]) < 0.3, "a domain has its own"
+
+
+def test_floor_and_tail_of_folds_add_up_to_the_curves():
+    found = polynomial().derivatives(0.8).curve()
+    curve = Curve.of(found)
+    floor, tail = (with_macro(found.folds, sums) for sums in law_sums(found))
+    np.testing.assert_allclose(floor, curve.floor)
+    np.testing.assert_allclose(tail, curve.tail)
+
+
 def test_synergy_of_predicted_losses_is_the_measured_one():
     loss, members = polynomial(), all_members(5)
     truth = np.array([loss.mean_losses(np.flatnonzero(row), 1.0) for row in members])
@@ -307,7 +334,7 @@ def test_the_mean_over_masks_is_that_of_many_masked_curves():
     noise = 0.4 * np.random.default_rng(3).standard_normal(loss.vectors.shape)
     signs = np.array(np.meshgrid([1, -1], [1, -1], [1, -1])).reshape(3, -1).T
     hessian = np.einsum("ai,fij,aj->fa", noise, loss.quadratic, noise)
-    masks = MaskSpread(hessian.mean(axis=1) * loss.folds.n_tokens, np.zeros(2))
+    masks = MaskSpread(np.stack([hessian.mean(axis=1) * loss.folds.n_tokens] * 2))
     for scale in (1.0, 0.6):
         plain, ks = loss.derivatives(scale).curve(), np.arange(1, 4)
         masked = [replace(loss, vectors=loss.vectors + s[:, None] * noise) for s in signs]
@@ -322,7 +349,7 @@ def test_the_mean_over_masks_is_that_of_many_masked_curves():
 
 def test_masks_that_change_nothing_leave_the_curve():
     found = polynomial().derivatives().curve()
-    zero = MaskSpread(np.zeros(7), np.zeros(7))
+    zero = MaskSpread(np.zeros((2, 7)))
     moved, _ = over_masks(found, zero, np.arange(1, 6))
     np.testing.assert_array_equal(Curve.of(moved).at(np.arange(1, 6)),
                                   Curve.of(found).at(np.arange(1, 6)))  # fmt: skip
@@ -330,9 +357,32 @@ def test_masks_that_change_nothing_leave_the_curve():
 
 def test_the_error_of_few_masks_falls_with_k():
     found = polynomial().derivatives().curve()
-    masks = MaskSpread(np.zeros(7), 0.2 * found.folds.n_tokens)
+    draw = np.random.default_rng(0)
+    masks = MaskSpread(draw.standard_normal((4, 1)) * found.folds.n_tokens)
     _, error = over_masks(found, masks, np.array([1, 2, 5]))
-    np.testing.assert_allclose(error, np.tile([0.1, 0.05, 0.02], (3, 1)))
+    np.testing.assert_allclose(error, error[:, :1] / np.array([1, 2, 5]))
+    np.testing.assert_allclose(error[:, 0], masks.reach / 2 * masks.stderr(found.folds))
+
+
+def test_folds_that_share_probes_do_not_add_up_their_errors():
+    """A probe moves all folds and domains at once: more of them make its error no smaller.
+
+    Errors of macro over many sets of probes are what one set says; t has their degrees of freedom.
+    """
+    folds, draw = polynomial(folds=(6, 6, 6)).folds, np.random.default_rng(0)
+    hits, told, truth = [], [], []
+    for _ in range(2000):
+        common = draw.standard_normal((4, 1)) + 0.1 * draw.standard_normal((4, len(folds.domains)))
+        masks = MaskSpread(common * folds.n_tokens)
+        found, error = with_macro(folds, masks.sums), masks.stderr(folds)
+        hits.append(np.abs(found) < masks.reach * error)
+        told.append(error)
+        truth.append(found)
+    wanted = np.std(truth, axis=0)
+    np.testing.assert_allclose(np.sqrt(np.mean(np.square(told), axis=0)), wanted, rtol=0.05)
+    assert wanted[-1] > 0.9 * wanted[0], "domains share the probes"
+    rates = np.mean(hits, axis=0)
+    assert ((rates > 0.935) & (rates < 0.965)).all()
 
 
 # --- bad input ---

@@ -16,8 +16,8 @@ from mergelaw.theory.subset_prediction import SubsetPredictor, members_of
 from tests.theory.polynomial import polynomial
 from tests.theory.test_prediction_tables import METHODS, make, read
 
-SUMS = ("n_items", "n_tokens", "nll_sum", "slope", "radial", "mask_spread", "mask_stderr")
-LISTS = ("gradient", "curvature", "spread")
+SUMS = ("n_items", "n_tokens", "nll_sum", "slope", "radial", "mask_spread")
+LISTS = ("gradient", "curvature", "spread", "mask_probes")
 
 
 def summed(found):
@@ -104,7 +104,8 @@ def coarse(paths, size, routes):
 
 def _one_fold(rows):
     first = rows.head(1)
-    lists = {name: [np.sum(rows[name].to_list(), axis=0).tolist()] for name in LISTS}
+    told = [name for name in LISTS if rows[name].null_count() == 0]
+    lists = {name: [np.sum(rows[name].to_list(), axis=0).tolist()] for name in told}
     return first.with_columns(
         *(pl.lit(rows[n].sum() if rows[n].null_count() == 0 else None, rows[n].dtype).alias(n)
           for n in SUMS),

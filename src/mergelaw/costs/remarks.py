@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from mergelaw.costs.inputs import Case, SizeModel, TextLength
 from mergelaw.costs.row import Row
 from mergelaw.costs.sweep import SweepSize
-from mergelaw.costs.theory import COMPARED, GRADIENT, PRODUCT, STEPS
+from mergelaw.costs.theory import COMPARED, GRADIENT, HELD_VECTORS, PRODUCT, STEPS, TWICE
 from mergelaw.costs.training_remarks import training_assumptions, training_notes
 
 
@@ -98,7 +98,9 @@ def assumptions_of(case: Case, rows: Sequence[Row]) -> Iterator[str]:
     if case.study.theory:
         yield (
             f"derivatives: a gradient costs {GRADIENT:g} forward passes, a Hessian-vector product "
-            f"{PRODUCT:g}; activations are made anew on the way back; a search for weights tries "
+            f"{PRODUCT:g}; for the way back the activations of a gradient are made anew, layer by "
+            f"layer, and those of a Hessian-vector product are kept: {TWICE:g} times "
+            f"{HELD_VECTORS} vectors of the width, a token and layer; a search for weights tries "
             f"{STEPS} steps, and the ways that the first is compared with cost {COMPARED:g} times "
             "as much"
         )

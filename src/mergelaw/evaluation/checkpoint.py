@@ -19,7 +19,7 @@ from mergelaw.costs.shapes import shape_of_config
 from mergelaw.errors import CheckpointError, DataError, TableError, listing
 from mergelaw.evaluation.loss import fault, item_nll
 from mergelaw.evaluation.memory import Room
-from mergelaw.evaluation.shards import EvalShard, read_shard
+from mergelaw.evaluation.shards import EvalShard, read_shards_at
 from mergelaw.evaluation.text import EvalText, check_vocabulary
 from mergelaw.models.loading import devices_for, load_model
 from mergelaw.provenance import digest, versions
@@ -239,9 +239,9 @@ def read_text(shard_paths: Sequence[Path], batch_tokens: int) -> EvalText:
     Raises
     ------
     DataError
-        If a shard is missing or broken, or a domain occurs twice.
+        If shards are missing or broken (all are listed), or a domain occurs twice.
     """
-    shards = [read_shard(path) for path in shard_paths]
+    shards = read_shards_at(shard_paths)
     counts = Counter(shard.domain for shard in shards)
     twice = [f"{n} shards of domain {name!r}" for name, n in counts.items() if n > 1]
     if twice:

@@ -12,7 +12,7 @@ from mergelaw.errors import DataError, listing
 from mergelaw.evaluation.shards import (
     EvalShard,
     prepare_shard,
-    read_shard,
+    read_shards_at,
     shards_digest,
     write_shard,
 )
@@ -53,7 +53,7 @@ def read_shards(study: Study, paths: StudyPaths) -> list[EvalShard]:
     DataError
         If one is missing, damaged, or was prepared under another config.
     """
-    shards = [read_shard(paths.shard(name)) for name in study.domain_names]
+    shards = read_shards_at([paths.shard(name) for name in study.domain_names])
     wanted = fingerprint(study, "data", "shards")
     stale = [
         f"{paths.shard(shard.domain)}: was prepared under other `evaluation` or `domains`"

@@ -2,7 +2,7 @@
 
 import hashlib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from safetensors.numpy import save_file
 
 from mergelaw.data.digests import added_tokens
 from mergelaw.data.encode import Encoded, Encoder
-from mergelaw.errors import DataError
+from mergelaw.errors import DataError, listing
 from mergelaw.files import atomic_file
 from mergelaw.progress import progress
 from mergelaw.provenance import digest
@@ -149,6 +149,25 @@ def write_shard(path: Path, shard: EvalShard) -> None:
     metadata = json.dumps({**facts, "digest": _digest(facts, tensors)})
     with atomic_file(path) as part:
         save_file(tensors, part, {METADATA: metadata})
+
+
+def read_shards_at(paths: Sequence[Path]) -> list[EvalShard]:
+    """Read several shards.
+
+    Raises
+    ------
+    DataError
+        With every one that cannot be read.
+    """
+    found, problems = [], []
+    for path in paths:
+        try:
+            found.append(read_shard(path))
+        except DataError as error:
+            problems.append(str(error))
+    if problems:
+        raise DataError(problems[0] if len(problems) == 1 else listing("shards", problems))
+    return found
 
 
 def read_shard(path: Path) -> EvalShard:

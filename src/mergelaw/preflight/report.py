@@ -86,6 +86,11 @@ class Preflight:
         """Bytes of the output's tensors."""
         return _bytes_written(self.base.entries, (*self.tensors, *self.copied), self.dtype)
 
+    @property
+    def gathered_notes(self) -> list[str]:
+        """Notes with those that several experts share as one."""
+        return _gathered(self.notes, self.experts)
+
     def raise_problems(self) -> None:
         """Raise a CheckpointError that lists every problem, if there is one."""
         if self.problems:
@@ -122,7 +127,7 @@ class Preflight:
         for name, expert in self.experts.items():
             lines.append(f"expert  {name}: {expert.folder}, {_kind(expert)}")
         lines.append(f"reads   {amount(self.bytes_read)}, writes {amount(self.bytes_written)}")
-        lines += [f"note    {note}" for note in _gathered(self.notes, self.experts)]
+        lines += [f"note    {note}" for note in self.gathered_notes]
         return "\n".join(lines)
 
 

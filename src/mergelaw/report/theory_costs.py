@@ -49,7 +49,7 @@ def routes(study: Study, tables: Tables, spent: Spent) -> Grid:
                 )
     return Grid(
         f"Derivatives at the one merge ({method}): forward passes over the evaluation text that "
-        "they are worth, a gradient as 3 and a direction of curvature as measured; seconds, "
+        "they are worth, a gradient as 3 and a Hessian-vector product as 4; seconds, "
         "without start and loading; the same as a share of the sweep's wall time, which has both; "
         "and that sweep. Differences, where they are measured, also give the third derivatives of "
         "the other routes. Jobs of a busy machine take longer than alone.",

@@ -67,7 +67,7 @@ def _base(frame: pl.DataFrame, methods: Sequence[str]) -> list[str]:
 
 def _orders(tables: Tables) -> list[str]:
     """Say what is left to higher orders at small k, where curvature is exact."""
-    frame = rows(tables[TERMS], domain=MACRO)
+    frame = rows(tables[TERMS], domain=MACRO, route="hvp")
     shares = [
         f"{words.span(frame[f'order_share_{k}'].to_list(), two_signed)} at k = {k}"
         for k in (1, 2, 3)

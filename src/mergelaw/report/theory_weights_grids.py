@@ -23,10 +23,10 @@ def weights(study: Study, tables: Tables) -> Grid:
     return Grid(
         "Ways of finding weights for the first objective. Losses in nats/token; difference: from "
         "the full average on other text ± standard error over items. Cost: forward passes over the "
-        "text that weights were chosen on, a gradient as 3, a direction of curvature as measured.",
+        "text that weights were chosen on, a gradient as 3, a direction of curvature as 1.",
         (
             *("size", "way", "chosen on", "other text", "difference", "experts"),
-            *("forwards", "losses", "gradients", "directions", "seconds"),
+            *("forwards", "losses", "gradients", "directions"),
         ),
         body,
         2,
@@ -48,7 +48,7 @@ def objectives(study: Study, tables: Tables) -> Grid:
         "objective.",
         (
             *("objective", "size", "way", "chosen on", "other text", "difference", "experts"),
-            *("forwards", "losses", "gradients", "directions", "seconds"),
+            *("forwards", "losses", "gradients", "directions"),
         ),
         body,
         3,
@@ -64,5 +64,4 @@ def _way(row: dict[str, Any], full: dict[str, Any] | None) -> list[str]:
         words.MISSING if own else words.with_error(change, row["heldout_stderr"], 4),
         *(words.whole(row[name]) for name in ("n_experts", "forwards")),
         *(words.whole(row[name]) for name in ("n_losses", "n_gradients", "n_products")),
-        words.number(row["seconds"], 1),
     ]

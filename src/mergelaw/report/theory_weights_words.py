@@ -23,6 +23,12 @@ NOTHING = "No weights were searched for."
 CLEAR = 2.0
 """Standard errors from 0 at which a difference is told from it."""
 
+BLIND = (
+    "Newton's way takes curvature by Gauss-Newton products, which are never negative: where the "
+    "loss bends down they do not see it; every step was accepted by its exact loss."
+)
+BREAKS = "breaks a limit"
+
 Cell = dict[str, dict[str, Any]]
 """Rows of one size and objective by way."""
 
@@ -47,7 +53,8 @@ def theory_weights(study: Study, tables: Tables) -> list[str]:
     }
     result = [_tokens(frame, objectives[0])]
     result += [f"{size}: {_beside(cell)}." for size, cell in found.items()]
-    return [*result, *_better(found), *_cost(found), *_unconverged(found)]
+    result += [*_better(found), *_beyond(found), *_cost(found)]
+    return [*result, BLIND, *_unconverged(found)]
 
 
 def _tokens(frame: pl.DataFrame, objective: str) -> str:
@@ -106,6 +113,13 @@ def _better(found: dict[str, Cell]) -> list[str]:
     if not parts:
         return ["On other text no other way ends lower than Newton's, at any size."]
     return [f"Lower than Newton's on other text: {'; '.join(parts)}."]
+
+
+def _beyond(found: dict[str, Cell]) -> list[str]:
+    """Name the ways that do not keep the objective's limits somewhere."""
+    ways = [way for cell in found.values() for way, row in cell.items() if BREAKS in row["note"]]
+    named = words.joined([way_words(way) for way in dict.fromkeys(ways)])
+    return [f"Not within the limits that are set for Newton's: {named}."] if ways else []
 
 
 def _cost(found: dict[str, Cell]) -> list[str]:

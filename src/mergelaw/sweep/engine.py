@@ -153,7 +153,7 @@ class Engine:
         """
         checked = preflight(base, experts, lineage=study.lineage.check)
         checked.raise_problems()
-        for note in checked.notes:
+        for note in checked.gathered_notes:
             print(f"note: {note}", file=sys.stderr)
         n_bytes = n_entries(checked) * getattr(torch, study.dtype).itemsize
         devices = visible_devices(n_bytes, forward_bytes(study, checked))

@@ -8,21 +8,19 @@ import torch
 from torch import Tensor
 
 from mergelaw.costs.memory import available_bytes
-from mergelaw.errors import DataError
+from mergelaw.costs.theory import HELD_VECTORS
 from mergelaw.evaluation.loss import Batch, scored_states
 from mergelaw.evaluation.memory import Room, is_out_of_memory
 from mergelaw.laws.forms import Array
 from mergelaw.models.head import Head
 from mergelaw.theory.attention import Attention, attending, checkpointed
 from mergelaw.theory.directions import Directions
+from mergelaw.theory.undifferentiable import NoRoomBackwardError
 
 TOGETHER_TOKENS = 256
 """Padded tokens of a batch up to which products of all directions are taken in one go. Measured on
 the ladder, on a CPU, against one by one: 100 tokens, 0.53 (width 32) to 0.79 (128) of the time;
 300 tokens, 0.94 and 1.27."""
-
-HELD_VECTORS = 40
-"""ASSUME vectors of the model's width that a layer keeps of a token for the pass backward."""
 
 CHECKPOINT_SHARE = 0.5
 """Share of the free memory that activations may take before layers are made again."""
@@ -50,7 +48,7 @@ class Backward:
 
         Raises
         ------
-        DataError
+        NoRoomBackwardError
             If memory runs out on an item alone.
         RuntimeError
             If the model cannot be differentiated.
@@ -76,7 +74,7 @@ class Backward:
 
         Raises
         ------
-        DataError, RuntimeError
+        NoRoomBackwardError, RuntimeError
             As `gradient`.
         """
         loss, total = 0.0, np.zeros((self.directions.n + 1, self.directions.n))
@@ -155,11 +153,7 @@ class Backward:
                 room.shrink(items, length)
                 waiting.append(batch)
             else:
-                raise DataError(
-                    f"memory runs out on the {kind} of one item ({length:,} tokens): take the "
-                    "route gauss_newton, differences or pairs, which only go forward, shorter "
-                    "items (evaluation.max_length), or more memory"
-                )
+                raise NoRoomBackwardError(kind, length)
 
     def _crowded(self, n_tokens: int) -> bool:
         """Tell whether activations of a batch fill the memory, so that layers are made again."""

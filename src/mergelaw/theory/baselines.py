@@ -12,7 +12,7 @@ from scipy.optimize import minimize_scalar
 from mergelaw.laws.forms import Array
 from mergelaw.theory import ways
 from mergelaw.theory.counted import Counted
-from mergelaw.theory.derivatives import Derivatives
+from mergelaw.theory.differences import pair_differences
 from mergelaw.theory.found import Found
 from mergelaw.theory.goal import Goal
 from mergelaw.theory.penalty import Strength, cross_validate, penalty_matrix
@@ -41,8 +41,8 @@ evaluations, in nats above the least of any after 150. Width 32: 0.2 of an equal
 
 QUADRATIC_STEP = 0.5
 """Distance of the points of the quadratic through losses, in shares of an equal weight. Measured on
-the default study at width 32, in nats from what Newton steps reach on the same text: 0.5 -0.0004,
-0.9 0.0002, 1.8 0.0034; 3 ends where it began. ASSUME losses of float32: those of bfloat16 are too
+the default study at width 32, in nats from what Newton steps reach on the same text: 0.3 and 0.5
+-0.0007, 0.9 -0.0006, 1.8 -0.0004, 3 0.0006. ASSUME losses of float32: those of bfloat16 are too
 noisy for it."""
 
 
@@ -97,13 +97,16 @@ def full_average(surface: Counted, goal: Goal) -> Found:
 def best_scale(surface: Counted, goal: Goal) -> Found:
     """Return equal weights with the best scale c, each c / experts (Brent's bounded search)."""
     best, one = Best(surface, goal), _shares(surface, np.ones(len(surface.experts)))
+    best.losses(one)
+    if goal.sums_to_one:
+        return best.found(ways.BEST_SCALE, True, "c = 1, as weights sum to 1")
+    allowed = np.array([goal.lower, goal.upper]) * len(surface.experts)
     result = minimize_scalar(
         lambda scale: best.losses(scale * one),
-        bounds=SCALES,
+        bounds=np.clip(SCALES, *allowed).tolist(),
         method="bounded",
         options={"xatol": 0.02, "maxiter": 12},
     )
-    best.losses(one)
     scale = float(best.point[: len(surface.experts)].sum())
     return best.found(ways.BEST_SCALE, bool(result.success), f"c* = {scale:.2f}")
 
@@ -169,7 +172,7 @@ def gradient(surface: Counted, goal: Goal, forwards: float) -> Found:
     unlabelled outputs, which needs more steps than this; betas 0.9 and 0.999 as there.
     """
     best = Best(surface, goal)
-    weights = _shares(surface, np.ones(len(surface.experts)))
+    weights = _equal(surface, goal)
     mean, square, number = np.zeros_like(weights), np.zeros_like(weights), 0
     while surface.spent.forwards + 3 <= max(forwards, 3):
         nll, slopes = surface.gradient(weights)
@@ -207,7 +210,7 @@ def cma_es(
     """
     from cma import CMAEvolutionStrategy
 
-    best, start = Best(surface, goal), _shares(surface, np.ones(len(surface.experts)))
+    best, start = Best(surface, goal), _equal(surface, goal)
     number = int.from_bytes(hashlib.sha256(seed.encode()).digest()[:4], "little") % (2**31) or 1
     options: dict[str, Any] = {"seed": number, "verbose": -9, "verb_log": 0, "verb_disp": 0}
     options["bounds"] = [goal.lower, goal.upper]
@@ -230,9 +233,12 @@ def quadratic(surface: Counted, goal: Goal) -> Found:
 
     1 + 2 n + n (n - 1) / 2 evaluations for n weights, 55 for nine, and one of the result.
     """
-    start = goal.inside(_shares(surface, np.ones(len(surface.experts))), len(surface.groups))
-    found = through_losses(surface, start, QUADRATIC_STEP / len(surface.experts))
-    models, n_groups = Quadratics.of(found), len(surface.groups)
+    start = _equal(surface, goal)
+    step, n_groups = QUADRATIC_STEP / len(surface.experts), len(surface.groups)
+    found = pair_differences(
+        surface.losses, surface.experts, surface.groups, surface.folds, start, step
+    )
+    models = Quadratics.of(found)
     used = np.ones(len(surface.experts), dtype=bool)
     box = Box.of(goal, np.tile(used, n_groups)).around(start, 1.0)
 
@@ -247,27 +253,9 @@ def quadratic(surface: Counted, goal: Goal) -> Found:
     return replace(best.found(ways.QUADRATIC), choice=choice)
 
 
-def through_losses(surface: Counted, centre: Array, step: float) -> Derivatives:
-    """Return gradient and curvature from losses at a point and around it, by second differences.
-
-    Off the diagonal ``H_ij = (L(i, j) - L(i) - L(j) + L) / step^2``, corrected by nothing: its
-    third-order error is of the size of the step.
-    """
-    n, unit = len(centre), np.eye(len(centre))
-    nll = surface.losses(centre)
-    up = np.array([surface.losses(centre + step * unit[i]) for i in range(n)])
-    down = np.array([surface.losses(centre - step * unit[i]) for i in range(n)])
-    gradient = ((up - down) / (2 * step)).T
-    curvature = np.zeros((len(nll), n, n))
-    for i in range(n):
-        curvature[:, i, i] = (up[i] - 2 * nll + down[i]) / step**2
-    for i, j in combinations(range(n), 2):
-        both = surface.losses(centre + step * (unit[i] + unit[j]))
-        cross = (both - up[i] - up[j] + nll) / step**2
-        curvature[:, i, j] = curvature[:, j, i] = cross
-    return Derivatives(
-        surface.experts, surface.groups, centre, surface.folds, nll, gradient, curvature
-    )
+def _equal(surface: Counted, goal: Goal) -> Array:
+    """Return equal weights, brought within the bounds."""
+    return goal.inside(_shares(surface, np.ones(len(surface.experts))), len(surface.groups))
 
 
 def _shares(surface: Counted, members: Array) -> Array:

@@ -57,13 +57,16 @@ class BestMerge:
     Attributes
     ----------
     rows : list of dict
-        One for each way, the search first (columns of `WEIGHTS` but for the size).
+        One for each way, the search first (columns of `WEIGHTS` but for the size, and seconds).
     recipe : MergeRecipe
         Of the search's merge.
+    notes : list of str
+        What was measured otherwise than asked, and why.
     """
 
     rows: list[dict[str, Any]]
     recipe: MergeRecipe
+    notes: list[str]
 
 
 def best_merge(asked: Asked, calibration: EvalText, heldout: EvalText) -> BestMerge:
@@ -96,14 +99,15 @@ def best_merge(asked: Asked, calibration: EvalText, heldout: EvalText) -> BestMe
         counts = calibration.length.n_scored, heldout.length.n_scored
         rows = [row for one in found for row in _told(one, judge, counts)]
         recipe = _recipe(asked, found[0], engine.checked.tensors)
-    return BestMerge(rows, recipe)
+        notes = dict.fromkeys(note for one in found for note in one.notes)
+    return BestMerge(rows, recipe, list(notes))
 
 
 def _told(one: Compared, judge: HeldOut, counts: tuple[int, int]) -> Iterator[dict[str, Any]]:
     """Yield the rows of one comparison; of the one beside a search by layers, the search's."""
     for found in one.found:
         if one.objective.label != "model" or found is one.found[0]:
-            yield row_of(one, found, judge, counts)
+            yield row_of(one, found, judge, counts) | {"seconds": found.spent.seconds}
 
 
 def _recipe(asked: Asked, compared: Compared, tensors: Sequence[str]) -> MergeRecipe:

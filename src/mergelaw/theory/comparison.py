@@ -3,8 +3,6 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 
-import numpy as np
-
 from mergelaw.config.theory import Objective
 from mergelaw.laws.forms import Array
 from mergelaw.theory import baselines, ways
@@ -13,6 +11,12 @@ from mergelaw.theory.found import Found
 from mergelaw.theory.goal import Goal
 from mergelaw.theory.search import DEFAULT, Settings, optimise
 from mergelaw.theory.surface import Spent
+
+BREAKS = "breaks a limit: "
+"""What a note begins with about a way that does not keep the objective's limits."""
+
+Path = list[tuple[float, Array]]
+"""The best weights of a search each time they changed, with what was spent by then."""
 
 LONGER, DESCENT = 3.0, 2.0
 """Cost of the long evolution and of gradient descent, in that of the search."""
@@ -31,7 +35,9 @@ class Compared:
     experts, groups : tuple of str
         What the weights are of.
     found : tuple of Found
-        The search first.
+        The search first. What another way has found notes which limits it breaks.
+    notes : tuple of str
+        What was measured otherwise than asked, and why.
     """
 
     objective: Objective
@@ -39,6 +45,7 @@ class Compared:
     experts: tuple[str, ...]
     groups: tuple[str, ...]
     found: tuple[Found, ...]
+    notes: tuple[str, ...] = ()
 
 
 def compare(
@@ -95,34 +102,41 @@ def _others(forwards: float, seed: str) -> dict[str, Way]:
 def _run(surface: Counted, goal: Goal, way: Way, base: Spent) -> Found:
     own = surface.fresh()
     own.spent = replace(base)
-    return way(own, goal)
+    found = way(own, goal)
+    losses = surface.folds.per_token(found.nll)
+    broken = tuple(
+        f"{BREAKS}{words}" for words in goal.broken(found.weights, losses, len(surface.groups))
+    )
+    return replace(found, notes=found.notes + broken)
 
 
-def forwards_to_reach(
-    surface: Counted,
-    goal: Goal,
-    judged: Callable[[Array], float],
-    value: float,
-    most: float,
-    seed: str,
-) -> float:
-    """Return the cost at which CMA-ES' best weights first reach a value on other text.
+def evolved(surface: Counted, goal: Goal, most: float, seed: str) -> Path:
+    """Return how CMA-ES goes on until a number of forward passes, longer than in `compare`."""
+    path = Path()
+
+    def watch(forwards: float, weights: Array) -> bool:
+        path.append((forwards, weights))
+        return False
+
+    baselines.cma_es(surface.fresh(), goal, most, seed, watch=watch)
+    return path
+
+
+def forwards_to_reach(path: Path, judged: Callable[[Array], float], value: float) -> float | None:
+    """Return the cost at which a search's best weights first reach a value on other text.
 
     Parameters
     ----------
+    path : list of (float, array)
+        See `evolved`.
     judged : callable
         Returns the objective of weights on the other text.
     value : float
         What is to be reached.
-    most : float
-        Forward passes, at most; infinity is returned where they do not suffice.
+
+    Returns
+    -------
+    float, optional
+        None if it is not reached to the end.
     """
-    reached = [np.inf]
-
-    def watch(forwards: float, weights: Array) -> bool:
-        if judged(weights) <= value:
-            reached.append(forwards)
-        return len(reached) > 1
-
-    baselines.cma_es(surface.fresh(), goal, most, seed, watch=watch)
-    return float(reached[-1])
+    return next((forwards for forwards, weights in path if judged(weights) <= value), None)

@@ -6,13 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from mergelaw.costs.theory import GRADIENT
 from mergelaw.errors import CheckpointError
 from mergelaw.laws.forms import Array
 from mergelaw.theory.derivatives import Derivatives, Folds
 from mergelaw.theory.surface import Spent, Surface
-
-GRADIENT = 3.0
-"""What loss and gradient cost in forward passes."""
 
 Memory = dict[tuple[str, bytes], tuple[Any, Spent]]
 

@@ -5,7 +5,7 @@ from functools import cached_property
 import numpy as np
 
 from mergelaw.config.theory import Route
-from mergelaw.errors import CheckpointError, ConfigError
+from mergelaw.errors import ConfigError
 from mergelaw.laws.forms import Array
 from mergelaw.theory import differences, gauss_newton, routes
 from mergelaw.theory.attention import Attention
@@ -14,6 +14,9 @@ from mergelaw.theory.differences import Stencil
 from mergelaw.theory.passes import Passes
 from mergelaw.theory.text_folds import folds_taken
 from mergelaw.theory.twice import twice_differentiable
+from mergelaw.theory.undifferentiable import NoRoomBackwardError, NotDifferentiableError
+
+WORDS = {"eager": "transformers' plain attention (eager)", "math": "torch's plain attention (math)"}
 
 
 class Curvature:
@@ -52,7 +55,9 @@ class Curvature:
         Raises
         ------
         CheckpointError
-            If a number is not finite; names the domain.
+            If a number is not finite; names domain and direction.
+        NoRoomBackwardError
+            If the route goes backward, and memory runs out on an item alone.
         """
         if route == "hvp":
             found = self._hvp(weights, chosen, step)
@@ -110,13 +115,14 @@ class Curvature:
         """Take Hessian-vector products; where they are out of reach, differences of gradients."""
         passes, attention = self._passes, self._attention
         if attention is not None:
+            self._tell(attention)
             found = routes.by_products(passes, weights, chosen, attention)
             return self._found(weights, chosen, found)
         gradient_step = differences.GRADIENT_STEP[self._dtype]
         try:
             found = routes.by_gradients(passes, weights, chosen, gradient_step)
-        except CheckpointError as error:
-            self._note(f"{error}: curvature by differences of losses in pairs (route pairs)")
+        except NotDifferentiableError as error:
+            self._note(f"{error.reason}: curvature by differences of losses in pairs (route pairs)")
             return self.pairs(weights, chosen, step)
         self._note(
             "the model cannot be differentiated twice, with any attention: curvature by "
@@ -140,12 +146,28 @@ class Curvature:
             lambda step: passes.show(weights + step * first),
         )
 
+    def _tell(self, attention: Attention) -> None:
+        """Note an attention that is not the model's, and what was not checked."""
+        if attention != "own":
+            self._note(
+                f"taken: {WORDS[attention]}, since with the model's own attention its loss cannot "
+                "be differentiated twice"
+            )
+        if self._dtype != "float32":
+            self._note(
+                f"in {self._dtype} it was not checked that no operation loses a part of the second "
+                "derivative: rounding is too coarse for it; in float32 (dtype) it is"
+            )
+
     def _domain_gradient(self, weights: Array) -> Array | None:
-        """Return the exact gradient of each domain; None where it cannot be taken."""
+        """Return the exact gradient of each domain; None where no pass backward can be made.
+
+        Losses are differenced without it: only third derivatives need it.
+        """
         try:
             return self._passes.domain_gradient(weights)
-        except CheckpointError as error:
-            self._note(f"{error}: no third derivatives")
+        except (NotDifferentiableError, NoRoomBackwardError) as error:
+            self._note(f"{error.reason}: no third derivatives")
         return None
 
     def _stencil(self, weights: Array, along: Array, step: float) -> Stencil:

@@ -123,8 +123,8 @@ class Curve:
     def best_scale(self, k: int | None = None) -> Array:
         """Return the scale at which the curve is lowest, shape (domains + 1,).
 
-        ``c*(k) = (c0 radial - slope) / (radial + (1/k - 1/M) trace)``; NaN where the curvature
-        along the scale is not above 0, so that there is no lowest point.
+        ``c*(k) = (c0 radial - slope) / (radial + (1/k - 1/M) trace)``; NaN where that divisor, the
+        curvature along the scale of k experts, is not above 0, so that there is no lowest point.
 
         Parameters
         ----------
@@ -134,29 +134,18 @@ class Curve:
         bend = self.radial
         if k is not None:
             bend = bend + (1 / k - 1 / self.n_experts) * self.trace
-        best = (self.scale * self.radial - self.slope) / np.where(bend > 0, bend, np.nan)
-        return np.where(self.radial > 0, best, np.nan)
-
-    def third_order(self, k: Array) -> Array | None:
-        """Return what the third order adds at some k, shape (domains + 1, points).
-
-        ``c0^3 kappa(k)/6 mean_i T[d_i, d_i, d_i]``, exact for a cubic loss at the merge's scale,
-        with ``kappa(k) = (M - k)(M - 2k) / (k^2 (M - 1)(M - 2))``: the third moment of the mean of
-        k of M drawn without replacement. None where it was not measured.
-        """
-        if self.third is None:
-            return None
-        share = self.scale**3 / 6 * third_moment(k, self.n_experts)
-        added: Array = self.third.mean(axis=1)[:, None] * share
-        return added
+        best: Array = (self.scale * self.radial - self.slope) / np.where(bend > 0, bend, np.nan)
+        return best
 
     def order_error(self, k: Array) -> Array | None:
         """Return the size of what orders above the second add, shape (domains + 1, points).
 
         ``c0^3/6 (M - k)/(k^2 (M - 1)) sqrt(m^2 + s^2/M)``, m and s mean and standard deviation
-        over experts of T[d_i, d_i, d_i]: the third order without the change of sign that makes it
-        vanish at k = M/2, where the fourth does not, and without experts' parts that happen to
-        cancel. None where it was not measured.
+        over experts of T[d_i, d_i, d_i]. The third order itself is ``c0^3 kappa(k)/6 m``, with
+        ``kappa(k) = (M - k)(M - 2k) / (k^2 (M - 1)(M - 2))``, the third moment of the mean of k of
+        M drawn without replacement; here it is without the change of sign that makes it vanish at
+        k = M/2, where the fourth does not, and without experts' parts that happen to cancel. None
+        where it was not measured.
         """
         return None if self.third is None else third_size(self.third, k, self.scale)
 
@@ -187,15 +176,6 @@ def weights_of_points(k: Array, merged: float, n_experts: int, scale: object = N
     return np.stack([np.ones_like(c), step, step**2 / 2, rest])
 
 
-def third_moment(k: Array, n_experts: int) -> Array:
-    """Return ``kappa(k)``, 1 at k = 1: see `Curve.third_order`. 0 for a pool of two."""
-    if n_experts < 3:
-        return np.zeros(np.shape(k))
-    n, k = n_experts, np.asarray(k, float)
-    moment: Array = (n - k) * (n - 2 * k) / (k**2 * (n - 1) * (n - 2))
-    return moment
-
-
 def third_size(third: Array, k: Array, scale: float) -> Array:
     """Return the size of the third order at some k: see `Curve.order_error`.
 
@@ -215,6 +195,13 @@ def third_size(third: Array, k: Array, scale: float) -> Array:
     mean = np.hypot(third.mean(axis=1), third.std(axis=1, ddof=1) / np.sqrt(n))
     size: Array = mean[:, None] * share
     return size
+
+
+def law_sums(found: CurveDerivatives) -> tuple[Array, Array]:
+    """Return floor and tail of each fold, summed over its tokens, shape (folds,) each."""
+    n = len(found.experts)
+    tail: Array = found.scale**2 / 2 * found.spread.sum(axis=1) / (n - 1)
+    return found.nll - tail / n, tail
 
 
 def point_sums(found: CurveDerivatives, k: Array, scale: object = None) -> Array:

@@ -36,7 +36,7 @@ def curve_table(facts: StudyFacts) -> pl.DataFrame:
 def over_masks(
     found: CurveDerivatives, masks: MaskSpread, k: Array
 ) -> tuple[CurveDerivatives, Array]:
-    """Return the derivatives of the mean over masks, and its error from the masks tried.
+    """Return the derivatives of the mean over masks, and how far the masks tried may be off.
 
     With psi(v_i) = v_i + n_i, masks of different experts independent and of mean zero, the mean
     over subsets and masks has ``c^2/(2k) mean_i E n_i' H n_i`` beside the unmasked curve. With 1/k
@@ -55,7 +55,7 @@ def over_masks(
     CurveDerivatives
         Whose curve is the mean over masks.
     array, shape (domains + 1, points)
-        Its standard error from the number of masks tried.
+        Half-width of its interval from the number of masks tried, `LEVEL` of Student's t.
     """
     n, half = len(found.experts), found.scale**2 / 2
     moved = replace(
@@ -66,8 +66,7 @@ def over_masks(
         # the trace is a sum over M experts divided by M - 1
         spread=found.spread + (masks.sums * (n - 1) / n)[:, None],
     )
-    of_probes = with_macro(found.folds, masks.stderr)
-    error: Array = half * of_probes[:, None] / k
+    error: Array = half * masks.reach * masks.stderr(found.folds)[:, None] / k
     return moved, error
 
 
@@ -91,7 +90,7 @@ def _mean(case: Case, facts: StudyFacts) -> Iterator[Row]:
     text = _text_over_masks(case, plain)
     draws = FoldDraws.of((text or moved).folds, case.seed)
     found = band(moved, draws, None, case.ks, text)
-    error = np.hypot(found.order_error, case.draws.reach[:, None] * of_probes)
+    error = np.hypot(found.order_error, of_probes)
     unknown = np.full(found.loss.shape, np.nan)
     yield from _rows(case, facts, replace(found, order_error=error), unknown, "mean")
 
@@ -138,7 +137,7 @@ def _scales(case: Case, facts: StudyFacts) -> Iterator[Row]:
     """
     label, own = facts.scale_label(case.one.method), case.one.curve.scale
     for (k, scale), measured in facts.scale_points.get((case.one.size, label), {}).items():
-        if k not in case.ks or np.isclose(scale, own):
+        if np.isclose(scale, own):
             continue
         sums = _sums_at(case.one.curve, case.subsets, facts, k, scale)
         predicted, error = (

@@ -32,6 +32,10 @@ def forecast_facts(found: "MergeForecast", top: int | None = None) -> dict[str, 
         "points": forecast_table(found).to_dicts(),
         "notes": [*remarks(found), *found.notes],
     }
+    if found.mask_error is not None:
+        n_probes, errors = found.mask_error
+        by_domain = dict(zip(curve.domains, errors.tolist(), strict=True))
+        facts |= {"masks": {"n_probes": n_probes, "stderr_at_one": by_domain}}
     ranking = None if top is None else found.ranking()
     return facts if ranking is None else facts | {"ranking": ranking.facts(top)}
 

@@ -1,12 +1,12 @@
 """What is minimised over the weights of experts, and within which limits."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from mergelaw.config.messages import likeliest
 from mergelaw.config.theory import Objective
+from mergelaw.config.theory_checks import objective_problems
 from mergelaw.errors import ConfigError, listing
 from mergelaw.laws.forms import Array
 from mergelaw.theory.derivatives import Folds
@@ -14,6 +14,9 @@ from mergelaw.theory.surface import Surface
 
 FORFEIT = 10.0
 """What a nat above a domain's limit costs in a search, in nats of the objective."""
+
+SLACK = 1e-4
+"""Nats per token above a domain's limit, and the share of a weight, that are not told."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,30 @@ class Goal:
             return self.mixture
         return np.asarray(np.arange(len(losses)) == losses.argmax(), dtype=float)
 
+    def broken(self, weights: Array, losses: Array, n_groups: int) -> Iterator[str]:
+        """Yield the limits that weights do not keep, in words: other ways may not know of them.
+
+        Parameters
+        ----------
+        weights : array, shape (groups * experts,)
+        losses : array, shape (domains,)
+            Nats per token, at the weights.
+        """
+        rows = weights.reshape(n_groups, -1)
+        n_used = int((rows != 0).any(axis=0).sum())
+        if self.max_experts is not None and n_used > self.max_experts:
+            yield f"{n_used} experts, where {self.max_experts} are allowed"
+        if self.sums_to_one and np.abs(rows.sum(axis=1) - 1).max() > SLACK:
+            yield f"weights that sum to {rows.sum(axis=1).mean():.2f}, where 1 is asked for"
+        if weights.min() < self.lower - SLACK or weights.max() > self.upper + SLACK:
+            yield (
+                f"weights from {weights.min():.2f} to {weights.max():.2f}, where {self.lower:g} to "
+                f"{self.upper:g} are allowed"
+            )
+        if self.limits is not None and self.excess(losses) > SLACK:
+            worst = self.domains[int((losses - self.limits).argmax())]
+            yield f"{worst} {self.excess(losses):.4f} nats per token above its limit"
+
     def value_of(self, folds: Folds, nll: Array) -> float:
         """Return the objective from the summed losses of folds."""
         return self.value(folds.per_token(nll))
@@ -108,24 +135,11 @@ class Goal:
         return np.asarray(near.reshape(-1))
 
 
-def goal_problems(objective: Objective, domains: tuple[str, ...], n_experts: int) -> Iterator[str]:
-    """Yield what an objective and a text or a pool have against each other."""
-    known = (*domains, "macro", "worst")
-    if objective.mixture is None and objective.target not in known:
-        nearest = likeliest(objective.target, known)
-        yield f"target = {objective.target!r}: is no domain of the text, macro or worst; {nearest}"
-    for name in objective.mixture or ():
-        if name not in domains:
-            yield f"mixture.{name}: is no domain of the text; {likeliest(name, domains)}"
-    if objective.mixture is not None and not sum(objective.mixture.values()):
-        yield "mixture: all weights are 0; give one above it"
-    lower, upper = objective.bounds
-    if not lower < upper:
-        yield f"bounds = {lower:g}, {upper:g}: the first must be below the second"
-    elif not objective.sums_to_one and not lower <= 0 <= upper and objective.max_experts:
-        yield f"bounds = {lower:g}, {upper:g}: must hold 0, the weight of an expert left out"
-    if objective.max_experts is not None and objective.max_experts > n_experts:
-        yield f"max_experts = {objective.max_experts}: the pool has {n_experts}; give at most that"
+def goal_problems(objective: Objective, domains: Sequence[str], n_experts: int) -> Iterator[str]:
+    """Yield what an objective and a text or a pool have against each other, by its keys."""
+    prefix = f"{objective.label}."
+    for problem in objective_problems(objective.label, objective, domains, n_experts):
+        yield problem.removeprefix(prefix)
 
 
 def _mixture(objective: Objective, domains: tuple[str, ...]) -> Array | None:

@@ -2,7 +2,7 @@
 
 from typing import TYPE_CHECKING, Any
 
-from mergelaw.theory.curve_prediction import scale_error
+from mergelaw.theory.curve_prediction import law_sums, scale_error
 from mergelaw.theory.curve_rows import known
 
 if TYPE_CHECKING:
@@ -15,13 +15,12 @@ SHARES = (0.85, 0.9)
 def law_facts(found: "MergeForecast", d: int) -> dict[str, Any]:
     """Return what is told of a domain, by its number: floor, tail, k of the returns, best scale."""
     one, curve, draws = found.text, found.curve, found.draws
-    n = curve.n_experts
-    tail = one.scale**2 / 2 * one.spread.sum(axis=1) / (n - 1)
+    floor, tail = law_sums(one)
     wanted = {f"k{share * 100:.0f}": curve.k_for_return(share)[d] for share in SHARES}
     return {
         "domain": curve.domains[d],
         "floor": float(curve.floor[d]),
-        "floor_stderr": known(draws.stderr(one.nll - tail / n)[d]),
+        "floor_stderr": known(draws.stderr(floor)[d]),
         "tail": float(curve.tail[d]),
         "tail_stderr": known(draws.stderr(tail)[d]),
         "loss_pool": float(curve.loss[d]),

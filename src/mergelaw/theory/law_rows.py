@@ -11,24 +11,23 @@ from mergelaw.laws.forms import Array
 from mergelaw.laws.schemas.theory import PREDICTED_LAWS, TERMS
 from mergelaw.tables import ALL_TENSORS
 from mergelaw.theory.cases import Case
-from mergelaw.theory.curve_prediction import Curve
+from mergelaw.theory.curve_prediction import Curve, law_sums
 from mergelaw.theory.curve_rows import known
 from mergelaw.theory.study_facts import StudyFacts
 
 RETURNS = (0.85, 0.9)
 """Shares of the fall that k85 and k90 reach."""
 
+EXACT = "hvp"
+"""The route that takes curvature of the loss itself, with no step."""
+
 SMALL_K = (1, 2, 3)
 """Experts at which what higher orders add is told."""
 
 
 def law_table(facts: StudyFacts) -> pl.DataFrame:
-    """Return floor, tail, k85, k90 and best scale, schema `PREDICTED_LAWS`.
-
-    Only where all k are predicted.
-    """
-    cases = [case for case in facts.cases if len(case.ks) == len(case.one.curve.experts)]
-    return PREDICTED_LAWS.frame([row for case in cases for row in _laws(case, facts)])
+    """Return floor, tail, k85, k90 and best scale, schema `PREDICTED_LAWS`."""
+    return PREDICTED_LAWS.frame([row for case in facts.cases for row in _laws(case, facts)])
 
 
 def _laws(case: Case, facts: StudyFacts) -> Iterator[dict[str, Any]]:
@@ -58,9 +57,8 @@ def _laws(case: Case, facts: StudyFacts) -> Iterator[dict[str, Any]]:
 
 def _errors(case: Case) -> tuple[Array, Array]:
     """Return the standard errors of floor and tail from the choice of text."""
-    found, n = case.text.curve, len(case.one.curve.experts)
-    tail = found.scale**2 / 2 * found.spread.sum(axis=1) / (n - 1)
-    return case.draws.stderr(found.nll - tail / n), case.draws.stderr(tail)
+    floor, tail = law_sums(case.text.curve)
+    return case.draws.stderr(floor), case.draws.stderr(tail)
 
 
 def _measured(facts: StudyFacts, case: Case, domain: str) -> Array | None:
@@ -122,15 +120,13 @@ def _norms(facts: StudyFacts, case: Case) -> tuple[float | None, float | None]:
 def _order_shares(
     facts: StudyFacts, case: Case, domain: str, predicted: Array
 ) -> dict[str, float | None]:
-    """Return what higher orders add at few experts, as a share of the fall from k = 1 to M."""
-    measured = _measured(facts, case, domain)
-    complete = measured is not None and len(measured) == len(predicted)
-    fall = measured[0] - measured[-1] if complete and measured is not None else 0.0
-    shares = {}
-    for k in SMALL_K:
-        told = measured is not None and fall > 0 and k <= len(measured)
-        share = (
-            (measured[k - 1] - predicted[k - 1]) / fall if told and measured is not None else None
-        )
-        shares[f"order_share_{k}"] = None if share is None else float(share)
-    return shares
+    """Return what higher orders add at few experts, as a share of the fall from k = 1 to M.
+
+    By exact curvature alone: of other routes it would hold what they err by at second order.
+    """
+    shares: dict[str, float | None] = {f"order_share_{k}": None for k in SMALL_K}
+    measured = _measured(facts, case, domain) if case.one.route == EXACT else None
+    if measured is None or not measured[0] > measured[-1]:
+        return shares
+    found = (measured - predicted) / (measured[0] - measured[-1])
+    return shares | {f"order_share_{k}": float(found[k - 1]) for k in SMALL_K if k <= len(found)}

@@ -65,7 +65,8 @@ def mask_probes(
     Returns
     -------
     array, shape (probes, items)
-        Sums over tokens, in nats; their mean over probes is unbiased, see `spread_of`.
+        Sums over tokens, in nats; their mean over probes is unbiased. All items share a probe, so
+        that an error over probes is that of sums over them: see `MaskSpread`.
 
     Raises
     ------
@@ -86,16 +87,6 @@ def mask_probes(
             both.append(losses())
         found.append(len(experts) * (both[0] - 2 * at + both[1]))
     return np.stack(found)
-
-
-def spread_of(probes: Array) -> tuple[Array, Array]:
-    """Return mean and standard error over probes, shape (folds,) each.
-
-    Parameters
-    ----------
-    probes : array, shape (probes, folds)
-    """
-    return probes.mean(0), probes.std(0, ddof=1) / np.sqrt(len(probes))
 
 
 def _show(

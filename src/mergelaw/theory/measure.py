@@ -29,8 +29,9 @@ from mergelaw.sweep.engine import Engine
 from mergelaw.tables import write_table
 from mergelaw.theory.derivatives import CurveDerivatives, Derivatives
 from mergelaw.theory.linear import scale_of, why_no_curve
-from mergelaw.theory.masks import spread_of, why_no_masks
+from mergelaw.theory.masks import why_no_masks
 from mergelaw.theory.model_surface import ModelSurface
+from mergelaw.theory.needed import require_models_and_text
 from mergelaw.theory.surface import Spent
 from mergelaw.theory.text_folds import FoldedText
 from mergelaw.theory.updates import has_updates, residuals, sampled_subsets
@@ -56,8 +57,8 @@ class Measured:
     curve : CurveDerivatives
     whole : Derivatives or None
         None where the route tells the curve alone.
-    masks : tuple of arrays, shape (folds,), or None
-        What masks add to the curvature, and its standard error; None where none are drawn.
+    masks : array, shape (probes, folds), or None
+        What each random mask adds to the curvature; None where none are drawn.
     spent : dict
         What it took: passes, forward passes that they are worth, seconds.
     notes : tuple of str
@@ -69,7 +70,7 @@ class Measured:
     route: Route
     curve: CurveDerivatives
     whole: Derivatives | None
-    masks: tuple[Array, Array] | None
+    masks: Array | None
     spent: dict[str, Any]
     notes: tuple[str, ...]
 
@@ -92,10 +93,12 @@ def write_derivatives(study: Study, paths: StudyPaths, size: str) -> Path:
     CheckpointError
         If experts do not match the base, or a number is not finite.
     DataError
-        If the study's text was prepared with another tokenizer, or does not fit the model.
+        If text or checkpoints are missing (all are listed), or the text was prepared with another
+        tokenizer or does not fit the model.
     """
     theory = theory_of(study)
     target = paths.derivatives(size)
+    require_models_and_text(study, paths, size)
     origin = provenance(study, "theory", "derivatives", size=size)
     experts = {n: checkpoint_ref(study, paths, size, n) for n in sorted(study.expert_names)}
     base = checkpoint_ref(study, paths, size, BASE)
@@ -191,7 +194,7 @@ def _complete(
     """Return what a route found with third derivatives, if any has them, and with masks."""
     third = next((other.curve.third for other in found if other.curve.third is not None), None)
     curve = one.curve if third is None else one.curve.with_third(third)
-    masks = None if probes is None else spread_of(surfaces[one.route].passes.folded.sums(probes))
+    masks = None if probes is None else surfaces[one.route].passes.folded.sums(probes)
     return replace(one, curve=curve, masks=masks)
 
 
@@ -201,12 +204,17 @@ def _since(before: dict[str, Any], spent: Spent) -> dict[str, Any]:
 
 def _told(size: str, measured: Sequence[Measured]) -> dict[str, str]:
     """Print what was measured otherwise than asked; return it for the table's provenance."""
+    methods: dict[tuple[str, str], list[str]] = {}
+    for one in measured:
+        for note in one.notes:
+            methods.setdefault((one.route, note), []).append(one.method.label)
     notes = [
-        f"{size}, {one.method.label}, {one.route}: {note}" for one in measured for note in one.notes
+        f"{size}, {', '.join(dict.fromkeys(labels))}, {route}: {note}"
+        for (route, note), labels in methods.items()
     ]
-    for note in dict.fromkeys(notes):
+    for note in notes:
         print(f"note: {note}", file=sys.stderr)
-    return {"notes": json.dumps(list(dict.fromkeys(notes)))} if notes else {}
+    return {"notes": json.dumps(notes)} if notes else {}
 
 
 def _rows(size: str, found: Measured) -> Iterator[dict[str, Any]]:
@@ -233,8 +241,8 @@ def _rows(size: str, found: Measured) -> Iterator[dict[str, Any]]:
             "radial": float(curve.radial[fold]),
             "spread": curve.spread[fold].tolist(),
             "third": third.get(domain),
-            "mask_spread": None if masks is None else float(masks[0][fold]),
-            "mask_stderr": None if masks is None else float(masks[1][fold]),
+            "mask_spread": None if masks is None else float(masks[:, fold].mean()),
+            "mask_probes": None if masks is None else masks[:, fold].tolist(),
         }
 
 

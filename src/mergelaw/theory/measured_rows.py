@@ -7,7 +7,9 @@ import numpy as np
 import polars as pl
 
 from mergelaw.laws.forms import Array
+from mergelaw.laws.resampling import reach
 from mergelaw.theory.derivatives import CurveDerivatives, Derivatives, Folds
+from mergelaw.theory.fold_draws import with_macro
 
 SECOND_ROUTE = {
     "hvp": ("differences", "pairs"),
@@ -27,14 +29,32 @@ class MaskSpread:
 
     Attributes
     ----------
-    sums : array, shape (folds,)
-        Summed over tokens, nats.
-    stderr : array, shape (folds,)
-        Of it, over the masks tried.
+    probes : array, shape (probes, folds)
+        What each random mask of the whole pool tells, summed over tokens, nats.
     """
 
-    sums: Array
-    stderr: Array
+    probes: Array
+
+    @property
+    def sums(self) -> Array:
+        """The mean over probes, shape (folds,)."""
+        mean: Array = self.probes.mean(axis=0)
+        return mean
+
+    @property
+    def reach(self) -> float:
+        """Standard errors that an interval reaches to each side: t of probes less one."""
+        return reach(len(self.probes) - 1)
+
+    def stderr(self, folds: Folds) -> Array:
+        """Return the standard error of the mean per token, shape (domains + 1,), macro last.
+
+        Of the probes' own means: folds and domains share each probe, so that its error does not
+        shrink with them, and does not add up over them either.
+        """
+        means = np.stack([with_macro(folds, probe) for probe in self.probes])
+        error: Array = means.std(axis=0, ddof=1) / np.sqrt(len(means))
+        return error
 
 
 @dataclass(frozen=True)
@@ -145,8 +165,8 @@ def _one(who: tuple[str, str, str], rows: pl.DataFrame) -> MeasuredDerivatives:
         columns.array("spread"),
         None if third is None else third[starts],
     )
-    spread, error = columns.maybe("mask_spread"), columns.maybe("mask_stderr")
-    masks = None if spread is None or error is None else MaskSpread(spread, error)
+    probes = columns.maybe("mask_probes")
+    masks = None if probes is None else MaskSpread(probes.T)
     return MeasuredDerivatives(*who, curve, _whole(columns, curve), masks)
 
 

@@ -24,11 +24,11 @@ from mergelaw.theory.differences import STEP
 from mergelaw.theory.fold_draws import FoldDraws, with_macro
 from mergelaw.theory.intervals import Band, band
 from mergelaw.theory.linear import scale_of, why_no_curve
-from mergelaw.theory.masks import spread_of, why_no_masks
+from mergelaw.theory.masks import why_no_masks
 from mergelaw.theory.measured_rows import MaskSpread
 from mergelaw.theory.model_surface import ModelSurface
 from mergelaw.theory.refusals import nonlinear_words
-from mergelaw.theory.subset_prediction import SubsetPredictor, members_of
+from mergelaw.theory.subset_prediction import MOST_SUBSETS, SubsetPredictor, members_of
 from mergelaw.theory.surface import Spent
 from mergelaw.theory.text_folds import FoldedText
 from mergelaw.theory.updates import has_updates, residuals, sampled_subsets
@@ -74,6 +74,8 @@ class MergeForecast:
         All that was asked of the model.
     notes : tuple of str
         What was measured otherwise than asked.
+    seed : int
+        Names the draws, with what is drawn.
     """
 
     method: str
@@ -85,6 +87,7 @@ class MergeForecast:
     masks: tuple[Masked, ...] | None
     spent: Spent
     notes: tuple[str, ...] = field(default=())
+    seed: int = 0
 
     @cached_property
     def curve(self) -> Curve:
@@ -99,7 +102,7 @@ class MergeForecast:
     @cached_property
     def draws(self) -> FoldDraws:
         """Folds of `text` resampled."""
-        return FoldDraws.of(self.text.folds)
+        return FoldDraws.of(self.text.folds, self.seed)
 
     @cached_property
     def band(self) -> Band:
@@ -115,9 +118,20 @@ class MergeForecast:
         both = [over_masks(*masks, ks) for masks in self.masks]
         (moved, of_probes), text = both[0], both[-1][0]
         second = text if len(both) > 1 else None
-        found = band(moved, FoldDraws.of(text.folds), second, text=text)
-        error = np.hypot(found.order_error, self.draws.reach[:, None] * of_probes)
+        found = band(moved, FoldDraws.of(text.folds, self.seed), second, text=text)
+        error = np.hypot(found.order_error, of_probes)
         return Curve.of(moved), replace(found, order_error=error)
+
+    @cached_property
+    def mask_error(self) -> tuple[int, Array] | None:
+        """Masks tried, and the standard error over them of the mean over masks at k = 1.
+
+        It falls as 1/k; shape (domains + 1,).
+        """
+        if self.masks is None:
+            return None
+        found, spread = self.masks[0]
+        return len(spread.probes), found.scale**2 / 2 * spread.stderr(found.folds)
 
     @cached_property
     def subsets(self) -> SubsetPredictor | None:
@@ -148,25 +162,34 @@ class MergeForecast:
         if self.subsets is None:
             return None
         predict, n, folds = self.subsets, len(self.found.experts), self.found.folds
-        members = np.vstack([members_of(n, k) for k in range(1, n + 1)])
+        members = np.vstack([members_of(n, k, self.seed) for k in range(1, n + 1)])
+        n_seen = len(members)
         if len(members) > MOST_RANKED:
             members = members[np.argsort(predict.losses(members)[-1])[:MOST_RANKED]]
         names = ["+".join(np.array(self.found.experts)[row]) for row in members]
-        draws = FoldDraws.of(folds)
-        predicted = predict.predicted(members, names, draws)[-1]
+        draws = FoldDraws.of(folds, self.seed)
+        predicted = predict.predicted(members, names, draws, seed=self.seed)[-1]
         n_items = folds.membership @ folds.n_items
         counts = {name: int(n) for name, n in zip(folds.names, n_items, strict=True)}
         text = "other" if (draws.n_folds > 1).all() else "this"
-        return rank(predicted, MACRO, text, WITHIN, 1, self._notes(len(members), text), counts)
+        notes = self._notes(len(members), n_seen, text)
+        return rank(predicted, MACRO, text, WITHIN, 1, notes, counts)
 
-    def _notes(self, n_ranked: int, text: str) -> tuple[str, ...]:
+    def _notes(self, n_ranked: int, n_seen: int, text: str) -> tuple[str, ...]:
         """Return what a reader of the ranking has to know."""
         notes = ["predicted from one merge: none of these subsets was scored", FARTHEST]
         if text == "this":
             notes.append(THIS_TEXT)
         n_all = 2 ** len(self.found.experts) - 1
-        if n_ranked < n_all:
-            notes.append(f"{n_ranked:,} of {n_all:,} subsets are ranked")
+        if n_seen < n_all:
+            notes.append(
+                f"of {n_all:,} subsets {n_seen:,} were looked at: of a k with more than "
+                f"{MOST_SUBSETS:,}, a random sample, which need not hold the best"
+            )
+        if n_ranked < n_seen:
+            notes.append(
+                f"{n_ranked:,} of {n_seen:,} subsets are ranked: those of the least predicted loss"
+            )
         return tuple(notes)
 
 
@@ -220,17 +243,14 @@ def forecast_merge(
         differences = forward.differences(scale)
         found = differences if whole is None else _third(whole.curve(), differences)
         base_loss = with_macro(surface.folds, surface.losses(np.zeros(len(found.experts))))
-        told, spent, masks = (
-            tuple(dict.fromkeys([*surface.notes, *forward.notes])),
-            [surface.spent],
-            None,
-        )
+        told, spent, masks = [*surface.notes, *forward.notes], [surface.spent], None
         if why_no_masks(method) is None:
             masks, more = _masks(engine, settings, method, (surface, forward), probes)
             spent.append(more)
-    second = None if whole is None else differences
+    second, notes = None if whole is None else differences, tuple(dict.fromkeys(told))
     return MergeForecast(
-        method.label, route, found, whole, second, base_loss, masks, _sum(spent), told
+        *(method.label, route, found, whole, second, base_loss, masks),
+        *(_sum(spent), notes, settings.seed),
     )
 
 
@@ -260,7 +280,7 @@ def _masks(
     unmasked = ModelSurface.over(
         engine, settings, plain, folded[0], route=surface.route, step=surface.step
     )
-    spreads = [MaskSpread(*spread_of(own.sums(found))) for own in folded]
+    spreads = [MaskSpread(own.sums(found)) for own in folded]
     curve = unmasked.curve(scale)
     if surface.route == "differences":
         return ((curve, spreads[0]),), unmasked.spent
@@ -290,5 +310,5 @@ def _require_curve(engine: Engine, settings: PoolSettings, method: Method) -> No
         engine.use(recipe(method, f"{settings.seed}/0"))
         subsets = sampled_subsets(experts, f"{settings.seed}/{method.label}")
         found = residuals(engine.exact, method, experts, subsets)
-        reason = nonlinear_words(method.label, {k: value for k, (_, value) in found.items()})
+        reason = nonlinear_words(method.label, [(k, value) for k, (_, value) in found.items()])
     raise ConfigError(listing("a forecast from one merge", [reason]))

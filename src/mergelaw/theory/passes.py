@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from mergelaw.costs import add_work
+from mergelaw.costs.theory import GRADIENT
 from mergelaw.errors import CheckpointError
 from mergelaw.evaluation.checkpoint import check_finite, scoring_flops
 from mergelaw.evaluation.loss import Batch, item_nll, scored_states
@@ -23,6 +24,7 @@ from mergelaw.theory.directions import Directions
 from mergelaw.theory.shown import Shown, key_of
 from mergelaw.theory.surface import Spent
 from mergelaw.theory.text_folds import FoldedText, folds_taken
+from mergelaw.theory.undifferentiable import NotDifferentiableError
 
 Kept = TypeVar("Kept")
 
@@ -60,7 +62,6 @@ class Passes:
         self.spent, self._room = Spent(), Room()
         self._kept_items: dict[bytes, Array] = {}
         self._kept_gradients: dict[bytes, tuple[FoldedText, Array]] = {}
-        self._forward_seconds: list[float] = []
         self._flops = scoring_flops(engine.model, folded.text.length)
 
     def refolded(self, folded: FoldedText) -> "Passes":
@@ -77,11 +78,6 @@ class Passes:
         """Numbers of all folds."""
         return list(range(len(self.folded.folds.domains)))
 
-    @property
-    def forward_seconds(self) -> float:
-        """What a forward pass over the text takes: the median of those that were made."""
-        return float(np.median(self._forward_seconds))
-
     def show(self, weights: Array) -> None:
         """Put the merge into the model, unless it is there."""
         self.shown.show(weights)
@@ -91,8 +87,7 @@ class Passes:
         text, model, start = self.folded.text, self.engine.model, time.perf_counter()
         nll = item_nll(model, text.batches, text.n_items, self._room, text.item_source)
         check_finite(model, text, range(text.n_items), nll, owner)
-        self._forward_seconds.append(time.perf_counter() - start)
-        self.count(self._forward_seconds[-1], forwards=1.0, losses=1)
+        self.count(time.perf_counter() - start, forwards=1.0, losses=1)
         return nll
 
     def item_losses(self, weights: Array) -> Array:
@@ -136,21 +131,25 @@ class Passes:
 
         Raises
         ------
+        NotDifferentiableError
+            If an operation of the model has no pass backward.
+        NoRoomBackwardError
+            If memory runs out on an item alone.
         CheckpointError
-            If the model cannot be differentiated, or a number is not finite.
+            If a number is not finite; names domain and direction.
         """
         start = time.perf_counter()
         self.show(weights)
         try:
             parts = [self.backward.gradient(self.fold_batches(fold)) for fold in chosen]
         except (RuntimeError, NotImplementedError) as error:
-            raise CheckpointError(
-                f"{self.shown.named(weights)} cannot be differentiated ({_first_line(error)}); "
-                "take the route gauss_newton, differences or pairs, which only go forward"
+            named = self.shown.named(weights)
+            raise NotDifferentiableError(
+                f"{named} cannot be differentiated ({_first_line(error)})"
             ) from error
         nll, gradient = (np.stack(rows) for rows in zip(*parts, strict=True))
         share = self.folded.share(chosen)
-        self.count(time.perf_counter() - start, forwards=3 * share, gradients=1)
+        self.count(time.perf_counter() - start, forwards=GRADIENT * share, gradients=1)
         self.check_finite_in(folds_taken(self.folded.folds, chosen), gradient)
         if list(chosen) == self.all_folds:
             self.keep_gradient(weights, gradient)
@@ -178,7 +177,7 @@ class Passes:
 
         Raises
         ------
-        CheckpointError
+        NotDifferentiableError, NoRoomBackwardError, CheckpointError
             As `gradient`.
         """
         kept = self.kept_gradient(weights)

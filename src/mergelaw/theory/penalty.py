@@ -36,11 +36,6 @@ class Strength:
     experts: float
     layers: float
 
-    def text(self, n_groups: int) -> str:
-        """Say how strong it is."""
-        layers = f" between experts, {self.layers:g} between layers" if n_groups > 1 else ""
-        return f"pull towards equal weights {self.experts:g}{layers}"
-
 
 @dataclass(frozen=True)
 class Choice:
@@ -53,12 +48,28 @@ class Choice:
         Fall of the objective from the expansion point, on items left out, by the quadratic models;
         nats per token. NaN where none could be left out.
     stderr : float
-        Of it, over the parts left out.
+        Of it, over the parts left out. ASSUME they are independent: the weights of two parts are
+        chosen on text that they mostly share, so that the true error may be larger.
     """
 
     strength: Strength
     gain: float
     stderr: float
+
+    @property
+    def is_told(self) -> bool:
+        """Whether the gain is more than two standard errors above 0."""
+        return bool(self.gain > 2 * self.stderr)
+
+    def text(self, n_groups: int) -> str:
+        """Say how hard weights are pulled towards equal ones, and how that was chosen."""
+        strength = self.strength
+        layers = f" between experts and {strength.layers:g} between layers" if n_groups > 1 else ""
+        how = "as cross-validation chose" if np.isfinite(self.gain) else "as none could be chosen"
+        return (
+            f"weights are pulled towards equal ones by {strength.experts:g}{layers} of the loss's "
+            f"mean curvature, {how}"
+        )
 
 
 def penalty_matrix(strength: Strength, unit: float, n_groups: int, used: Array) -> Array:

@@ -1,6 +1,6 @@
 """What is not predicted from one merge, and why, in words with the number."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from math import comb
 
 from mergelaw.theory.cases import Case
@@ -9,23 +9,24 @@ from mergelaw.theory.linear import why_no_curve
 from mergelaw.theory.study_facts import StudyFacts
 
 
-def nonlinear_words(method: str, residuals: dict[int, float]) -> str:
+def nonlinear_words(method: str, residuals: Sequence[tuple[int, float]]) -> str:
     """Return why merges by a method that elects signs are not predicted, with how far they are.
 
     Parameters
     ----------
     method : str
         Its label.
-    residuals : dict of int to float
-        By k: see `mergelaw.laws.schemas.theory.UPDATES`.
+    residuals : sequence of (int, float)
+        k and its residual, of one size or several: see `mergelaw.laws.schemas.theory.UPDATES`.
     """
-    least, most = (f"{end(residuals.values()):.2f}" for end in (min, max))
+    least, most = (f"{end(value for _, value in residuals):.2f}" for end in (min, max))
     told = least if least == most else f"{least} to {most}"
+    ks = _ranges(sorted({k for k, _ in residuals}))
     return (
         f"{method} is not predicted: what an expert adds depends on the signs that all elect, so "
-        "that its merges are no weighted mean of updates, one of each expert. At k = "
-        f"{_ranges(sorted(residuals))} they lie {told} of their distance from the whole pool's "
-        "merge away from the mean of the updates that it is made of"
+        f"that its merges are no weighted mean of updates, one of each expert. At k = {ks} they "
+        f"lie {told} of their distance from the whole pool's merge away from the mean of the "
+        "updates that it is made of"
     )
 
 
@@ -35,9 +36,9 @@ def refusals(facts: StudyFacts) -> list[str]:
 
 
 def _elected(facts: StudyFacts) -> Iterator[str]:
-    parts = facts.updates.partition_by("size", "method", as_dict=True, maintain_order=True)
-    for (size, method), part in parts.items():
-        yield f"{size}: {nonlinear_words(str(method), dict(part.select('k', 'residual').rows()))}"
+    parts = facts.updates.partition_by("method", as_dict=True, maintain_order=True)
+    for (method,), part in parts.items():
+        yield f"all sizes: {nonlinear_words(str(method), part.select('k', 'residual').rows())}"
 
 
 def _without_curve(facts: StudyFacts) -> Iterator[str]:

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 import torch
 
+from mergelaw.costs.theory import GRADIENT, PRODUCT, logit_rows
 from mergelaw.evaluation.loss import make_batches
 from mergelaw.laws.forms import Array
 from mergelaw.models.head import Head
@@ -15,12 +16,6 @@ from mergelaw.theory.attention import Attention
 from mergelaw.theory.backward import free_bytes
 from mergelaw.theory.derivatives import Folds
 from mergelaw.theory.passes import Passes
-
-LOGITS_SHARE = 0.25
-"""Share of the free memory that logits by all weights take in the Gauss-Newton route."""
-
-LOGITS_BYTES = 2**30
-"""The most that they take in any case."""
 
 
 class Sums(NamedTuple):
@@ -45,13 +40,12 @@ def by_products(
     attention : Attention
         What the model is differentiated twice with.
     """
-    passes.losses(weights)  # what a product costs is told in units of its time
     start = time.perf_counter()
     passes.show(weights)
     parts = [passes.backward.curvature(passes.fold_batches(fold), attention) for fold in chosen]
     nll, gradient, curvature = (np.stack(rows) for rows in zip(*parts, strict=True))
     seconds = time.perf_counter() - start
-    forwards = seconds / passes.forward_seconds
+    forwards = (GRADIENT + PRODUCT * len(weights)) * passes.folded.share(chosen)  # by convention
     passes.count(seconds, forwards=forwards, gradients=1, products=len(weights))
     if list(chosen) == passes.all_folds:
         nll = passes.losses(weights)
@@ -64,8 +58,8 @@ def by_gradients(passes: Passes, weights: Array, chosen: Sequence[int], step: fl
 
     Raises
     ------
-    CheckpointError
-        If the model cannot be differentiated.
+    NotDifferentiableError, NoRoomBackwardError, CheckpointError
+        As `Passes.gradient`.
     """
     nll, gradient = passes.gradient(weights, chosen)
     curvature = differences.gradient_differences(
@@ -93,7 +87,9 @@ def by_logits(
     number = {fold: index for index, fold in enumerate(chosen)}
     of_item = torch.tensor([number[int(folded.of_item[item])] for item in items])
     batches = make_batches([folded.items[item] for item in items], passes.batch_tokens)
-    most_rows = max(1, _most_logits(passes) // (len(weights) + 3))
+    head = Head.of(passes.engine.model)
+    vocabulary = head.embeddings.weight.shape[0]
+    most_rows = logit_rows(free_bytes(head.device), vocabulary, len(weights))
     blocks = gauss_newton.pieces_of(batches, of_item, most_rows)
     nll, gradient, curvature = gauss_newton.gauss_newton(
         passes.logits, blocks, weights, step, len(chosen)
@@ -115,10 +111,3 @@ def _exact(
         return of_folds[list(chosen)]
     whole = list(chosen) == passes.all_folds
     return folds.moved(gradient, of_domains) if whole else gradient
-
-
-def _most_logits(passes: Passes) -> int:
-    """Return the tokens whose logits fit what this route takes of the memory."""
-    head = Head.of(passes.engine.model)
-    bytes_ = min(LOGITS_BYTES, LOGITS_SHARE * free_bytes(head.device))
-    return int(bytes_ / (4 * head.embeddings.weight.shape[0]))

@@ -7,10 +7,11 @@ import numpy as np
 
 from mergelaw.config.theory import Objective
 from mergelaw.laws.forms import Array
+from mergelaw.theory import search_words
 from mergelaw.theory.counted import Counted
 from mergelaw.theory.derivatives import Derivatives
 from mergelaw.theory.found import Found
-from mergelaw.theory.goal import Goal
+from mergelaw.theory.goal import SLACK, Goal
 from mergelaw.theory.judging import Judged, judge
 from mergelaw.theory.penalty import Choice, Strength, cross_validate, penalty_matrix
 from mergelaw.theory.quadratic import Quadratics
@@ -111,6 +112,7 @@ class _Search:
         self.used = np.ones(self.n_experts, dtype=bool)
         self.radius, self.n_curvatures, self.fresh = settings.radius, 0, True
         self.negative, self.choice = 0, Choice(Strength(0, 0), np.nan, np.nan)
+        self.kept: float | None = None  # share of the first step's promise that came true
 
     def run(self, start: Array) -> Found:
         """Search from a point."""
@@ -130,7 +132,7 @@ class _Search:
             self.at.nll,
             self.surface.spent,
             converged,
-            tuple(self._notes(first, judged)),
+            tuple(self._notes(judged)),
             self.choice,
             judged,
         )
@@ -190,6 +192,7 @@ class _Search:
         nll, gradient = self.surface.gradient(candidate)
         before = self._merit(self.at.nll, weights, self.used)
         ratio = (before - self._merit(nll, candidate, self.used)) / predicted
+        self.kept = ratio if self.kept is None else self.kept
         self._adapt(ratio, float(np.abs(candidate - weights).max()))
         if ratio >= ACCEPTED:
             self.at = replace(self.at, weights=candidate, nll=nll, gradient=gradient)
@@ -215,28 +218,18 @@ class _Search:
         noise = self.settings.noise_share * error if np.isfinite(error) else 0.0
         return max(self.settings.tolerance, noise)
 
-    def _notes(self, first: Derivatives, judged: Judged) -> Iterator[str]:
+    def _notes(self, judged: Judged) -> Iterator[str]:
         """Yield what a reader must know of the search."""
         if self.negative:
-            yield (
-                f"the loss bends down along {self.negative} of {len(self.at.weights)} directions "
-                f"at the start: a step moved a weight by {self.settings.radius:g} at most, and its "
-                "exact loss decided"
-            )
+            yield search_words.bent_down(self.negative, self.at.weights, self.settings.radius)
+        if self.kept is not None and not TRUSTED[0] <= self.kept <= TRUSTED[1]:
+            yield search_words.broken_promise(self.kept)
         excess = self.goal.excess(judged.losses)
         if not self.used.all() and judged.difference > 0:
-            yield (
-                f"the best merge found of {self.used.sum()} of {self.n_experts} experts is "
-                f"{judged.difference:.4f} nats per token worse than the merge of all "
-                f"{self.n_experts} that the search began at (standard error {judged.stderr:.4f}): "
-                "fewer experts cost loss here"
-            )
-        elif not judged.is_told and not excess:
-            yield (
-                f"the gain of {-judged.difference:.4f} nats per token over the start is not told "
-                f"from 0 by this text (standard error {judged.stderr:.4f}): give more items"
-            )
-        if excess > 1e-4:
+            yield search_words.fewer_is_worse(self.used, judged)
+        elif self.used.all() and not self.choice.is_told and not excess:
+            yield search_words.untold(self.choice, int(self.at.folds.n_tokens.sum()))
+        if excess > SLACK:
             worst = self.goal.domains[int((judged.losses - self.goal.limits).argmax())]
             yield (
                 f"no weights were found that keep the limit: {worst} is {excess:.4f} nats per "

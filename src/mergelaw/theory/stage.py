@@ -11,6 +11,7 @@ from mergelaw.provenance import provenance
 from mergelaw.tables import write_table
 from mergelaw.theory.curve_rows import curve_table
 from mergelaw.theory.law_rows import law_table, term_table
+from mergelaw.theory.needed import require_tables
 from mergelaw.theory.refusals import refusals
 from mergelaw.theory.study_facts import StudyFacts
 from mergelaw.theory.subset_rows import ranked_cases, ranking_table, subset_table, synergy_table
@@ -33,6 +34,7 @@ def write_predictions(study: Study, paths: StudyPaths) -> Path:
     FitError
         If derivatives are not finite.
     """
+    require_tables(study, paths)
     facts = StudyFacts(study, paths)
     ranked = list(ranked_cases(facts))
     tables = (

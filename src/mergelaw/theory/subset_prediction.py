@@ -1,6 +1,7 @@
 """The loss of every subset from derivatives at one merge; their ranking, and their spread by k."""
 
 from collections.abc import Sequence
+from functools import lru_cache
 from itertools import combinations
 from math import comb
 
@@ -89,6 +90,7 @@ class SubsetPredictor:
         draws: FoldDraws,
         measured: Array | None = None,
         text: "SubsetPredictor | None" = None,
+        seed: int = 0,
     ) -> list[Predicted]:
         """Return what `mergelaw.laws.ranking.rank` takes, for each domain and macro.
 
@@ -108,17 +110,18 @@ class SubsetPredictor:
         text : SubsetPredictor, optional
             Of a route with more folds, whose draws less their mean are added to the losses; this
             one without it.
+        seed : int
+            With domain and subset it names the deviations for higher orders.
         """
         ks, losses = members.sum(axis=1), self.losses(members)
         orders, folds = self.orders(ks), self if text is None else text
         sums = folds.fold_sums(members)
         moved = losses + draws.means(sums) - with_macro(draws.folds, sums)
         moved = np.where(np.isnan(moved), losses, moved)
-        deviations = generator(0, "orders").standard_normal((len(moved), len(ks)))
         result = []
-        for d in range(len(self.domains)):
+        for d, domain in enumerate(self.domains):
             of_text = moved[:, d].std(axis=0, ddof=1)
-            drawn = moved[:, d] + orders[d] * deviations
+            drawn = moved[:, d] + orders[d] * _deviations(seed, domain, tuple(names), len(moved))
             told = np.full(len(ks), np.nan) if measured is None else measured[d]
             stderr, freedom = _joined(orders[d], of_text, float(draws.freedom[d]))
             result.append(Predicted(names, ks, losses[d], stderr, told, drawn, freedom))
@@ -147,6 +150,13 @@ class SubsetPredictor:
         part = np.sum((gradient - gradient.mean(axis=1, keepdims=True)) ** 2, axis=1) / (n - 1)
         leading: Array = self.scale**2 * part * (1 / k - 1 / n)
         return leading
+
+
+@lru_cache(maxsize=16)
+def _deviations(seed: int, domain: str, names: tuple[str, ...], count: int) -> Array:
+    """Return normal deviations by draw and subset; each subset's hang on no other subset."""
+    columns = [generator(seed, "orders", domain, name).standard_normal(count) for name in names]
+    return np.stack(columns, axis=1)
 
 
 def _joined(of_order: Array, of_text: Array, freedom: float) -> tuple[Array, Array]:

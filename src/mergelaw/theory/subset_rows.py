@@ -32,14 +32,13 @@ def ranked_cases(facts: StudyFacts) -> Iterator[Ranked]:
     for case in facts.cases:
         measured = facts.measured_subsets(case)
         if case.subsets is not None and measured is not None:
-            defended = np.isin(measured.ks, case.ks)
-            measured = measured.of(defended)
             found = case.subsets.predicted(
                 measured.members,
                 measured.names,
                 case.subset_draws,
                 measured.losses,
                 case.text_subsets,
+                case.seed,
             )
             yield Ranked(case, measured, found)
 

@@ -3,6 +3,7 @@
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,6 +31,7 @@ from mergelaw.theory.counted import Counted
 from mergelaw.theory.found import Found
 from mergelaw.theory.heldout import HeldOut, items_of
 from mergelaw.theory.model_surface import ModelSurface
+from mergelaw.theory.needed import require_models_and_text
 from mergelaw.theory.text_folds import FoldedText
 from mergelaw.theory.texts import calibration_and_heldout
 from mergelaw.variants import theory_of
@@ -66,6 +68,7 @@ def write_weights(study: Study, paths: StudyPaths, size: str) -> Path:
     """
     target, theory = paths.weights(size), theory_of(study)
     origin = provenance(study, "theory", "weights", size=size)
+    require_models_and_text(study, paths, size)
     told: list[str] = []
     calibration, heldout = calibration_and_heldout(study, paths, told.append)
     origin |= {"text": shards_digest((*calibration.shards, *heldout.shards))}
@@ -87,6 +90,7 @@ def write_weights(study: Study, paths: StudyPaths, size: str) -> Path:
         rows = [row for one in found for row in _rows(size, one, judge, n_tokens)]
         frame = pl.DataFrame(rows, schema=dict(WEIGHTS.schema))
         origin |= _notes(size, told, found)
+        cost["ways"] = [*_seconds(found)]
         owner.check()
         write_table(target, frame, WEIGHTS.schema, WEIGHTS.key, origin)
         cost |= engine.costs() | {
@@ -99,7 +103,8 @@ def _notes(size: str, told: Sequence[str], found: Sequence[Compared]) -> dict[st
     """Print what a reader must know of texts and searches; return it for the provenance."""
     notes = [f"{size}, {line}" for line in told]
     for one in found:
-        notes += [f"{size}, {one.objective.label}: {note}" for note in one.found[0].notes]
+        both = (*one.notes, *one.found[0].notes)
+        notes += [f"{size}, {one.objective.label}: {note}" for note in both]
     for note in notes:
         print(f"note: {note}", file=sys.stderr)
     return {"notes": json.dumps(notes)} if notes else {}
@@ -150,9 +155,8 @@ def search_all(
             if former is not None:
                 surfaces[wanted.groups].knows(former)
         chosen = beside_first if wanted is objectives[0] else ways.REFERENCES
-        done[wanted.label] = compare(
-            surfaces[wanted.groups], wanted, chosen, seed=f"{seed}/{wanted.label}"
-        )
+        found = compare(surfaces[wanted.groups], wanted, chosen, seed=f"{seed}/{wanted.label}")
+        done[wanted.label] = replace(found, notes=tuple(inner.notes))
     return [done[wanted.label] for wanted in objectives]
 
 
@@ -175,6 +179,14 @@ def judge_of(
     )
 
 
+def _seconds(found: Sequence[Compared]) -> Iterator[dict[str, Any]]:
+    """Yield what each way took, as if it were alone: the same work takes another time again."""
+    for one in found:
+        for way in one.found:
+            seconds = round(way.spent.seconds, 3)
+            yield {"objective": one.objective.label, "way": way.way, "seconds": seconds}
+
+
 def _rows(
     size: str, compared: Compared, judge: HeldOut, n_tokens: tuple[int, int]
 ) -> Iterator[dict[str, Any]]:
@@ -185,7 +197,7 @@ def _rows(
 def row_of(
     compared: Compared, found: Found, judge: HeldOut, n_tokens: tuple[int, int]
 ) -> dict[str, Any]:
-    """Return what a table holds of one way's weights, but for the size.
+    """Return what a table holds of one way's weights, but for the size; seconds lie in cost.json.
 
     Parameters
     ----------
@@ -210,7 +222,6 @@ def row_of(
         "domains": list(goal.domains),
         "heldout_by_domain": judged.losses.tolist(),
         "forwards": spent.forwards,
-        "seconds": spent.seconds,
         "n_losses": spent.n_losses,
         "n_gradients": spent.n_gradients,
         "n_products": spent.n_products,
@@ -222,5 +233,5 @@ def row_of(
 def _told(found: Found, n_groups: int) -> Iterator[str]:
     """Yield the pull towards equal weights, where there is one, and what a reader must know."""
     if found.choice is not None:
-        yield found.choice.strength.text(n_groups)
+        yield found.choice.text(n_groups)
     yield from found.notes

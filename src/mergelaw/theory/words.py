@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from mergelaw.costs.theory import GRADIENT, PRODUCT
 from mergelaw.costs.words import columns, duration
 from mergelaw.laws.forms import Array
 from mergelaw.laws.ranking import Ranking
@@ -12,7 +13,7 @@ from mergelaw.laws.resampling import LEVEL
 from mergelaw.laws.schemas.theory import FAR
 from mergelaw.theory.curve_prediction import Curve
 from mergelaw.theory.intervals import Band
-from mergelaw.theory.law_facts import law_facts
+from mergelaw.theory.law_facts import SHARES, law_facts
 
 if TYPE_CHECKING:
     from mergelaw.theory.merge_forecast import MergeForecast
@@ -23,6 +24,9 @@ ROUTES = {
     "differences": "second differences of the loss along each task vector",
     "pairs": "second differences of the loss along task vectors and pairs of them",
 }
+
+FEW = 5
+"""Folds of a domain below which an interval on other text is called coarse."""
 
 KS = ("k", "loss", "on this text", "on other text", "sd over subsets")
 
@@ -43,11 +47,12 @@ def _lines(found: "MergeForecast", top: int | None) -> Iterator[str]:
     yield "nats per token. On this text: to either side the size of what the second order leaves"
     yield "out, which promises no rate. On other text of the kind: an interval of"
     yield f"{LEVEL:.0%} for the choice of items, with that size"
-    yield from _curves(curve, found.band, found.spread())
+    yield from _curve(curve, found.band, found.spread())
     yield from _laws(found, curve)
-    if found.over_masks is not None:
-        yield "the mean over masks, from random masks of the whole pool:"
-        yield from _curves(*found.over_masks, None)
+    if found.over_masks is not None and found.mask_error is not None:
+        yield _probes(*found.mask_error)
+        yield from _curve(*found.over_masks, None)
+    yield "the curve of each domain: --json, or --out FILE"
     if top is not None:
         yield from _ranked(found.ranking(), top)
     yield from (f"note: {note}" for note in (*remarks(found), *found.notes))
@@ -57,28 +62,45 @@ def _how(found: "MergeForecast") -> Iterator[str]:
     spent = found.spent
     beside = "" if found.second is None else "; third order by differences of losses"
     yield f"curvature by {ROUTES[found.route]}{beside}"
+    passes = {"loss": spent.n_losses, "gradient": spent.n_gradients, "product": spent.n_products}
+    counts = ", ".join(_count(number, word) for word, number in passes.items())
     yield (
-        f"cost: {spent.forwards:,.0f} forward passes' worth ({spent.n_losses} losses, "
-        f"{spent.n_gradients} gradients, {spent.n_products} products), {duration(spent.seconds)}"
+        f"cost: {spent.forwards:,.0f} forward passes ({counts}; by "
+        f"convention a gradient is {GRADIENT:g}, a Hessian-vector product {PRODUCT:g}), "
+        f"{duration(spent.seconds)}"
     )
 
 
-def _curves(curve: Curve, found: Band, spread: Array | None) -> Iterator[str]:
-    low, high = found.ends(other_text=False)
-    low_text, high_text = found.ends(other_text=True)
-    for d, domain in enumerate(curve.domains):
-        rows = [
-            (
-                str(k),
-                f"{found.loss[d, p]:.4f}",
-                _interval(low[d, p], high[d, p]),
-                _interval(low_text[d, p], high_text[d, p]),
-                "-" if spread is None or np.isnan(spread[d, p]) else f"{spread[d, p]:.4f}",
-            )
-            for p, k in enumerate(curve.ks.tolist())
-        ]
-        yield f"  {domain}"
-        yield from (f"  {line}" for line in columns([KS, *rows], n_left=0))
+def _count(number: int, word: str) -> str:
+    """Return a number of passes in words; each is over the whole text."""
+    plural = {"loss": "losses"}.get(word, f"{word}s")
+    return f"{number:,} {word if number == 1 else plural}"
+
+
+def _curve(curve: Curve, found: Band, spread: Array | None) -> Iterator[str]:
+    """Yield the curve of macro; those of the domains are in the table."""
+    low, high = (end[-1] for end in found.ends(other_text=False))
+    low_text, high_text = (end[-1] for end in found.ends(other_text=True))
+    rows = [
+        (
+            str(k),
+            f"{found.loss[-1, p]:.4f}",
+            _interval(low[p], high[p]),
+            _interval(low_text[p], high_text[p]),
+            "-" if spread is None or np.isnan(spread[-1, p]) else f"{spread[-1, p]:.4f}",
+        )
+        for p, k in enumerate(curve.ks.tolist())
+    ]
+    yield f"  {curve.domains[-1]}"
+    yield from (f"  {line}" for line in columns([KS, *rows], n_left=0))
+
+
+def _probes(n_probes: int, errors: Array) -> str:
+    """Return what the mean over masks is from, and how sure."""
+    return (
+        f"the mean over masks, from {n_probes} random masks of the whole pool: the macro loss is "
+        f"+- {errors[-1]:.4f} at k = 1 (standard error over them, falls as 1/k; in both intervals)"
+    )
 
 
 def _interval(low: float, high: float) -> str:
@@ -86,16 +108,15 @@ def _interval(low: float, high: float) -> str:
 
 
 def _laws(found: "MergeForecast", curve: Curve) -> Iterator[str]:
-    """Yield floor, tail, the k of the returns and the best scale, a domain each."""
-    facts = [law_facts(found, d) for d in range(len(curve.domains))]
-    names = ("domain", "floor", "tail", f"L({curve.n_experts})", "k85", "k90", "best scale")
+    """Yield floor, tail and the best scale, macro first, then a domain each."""
+    facts = [law_facts(found, d) for d in (-1, *range(len(curve.domains) - 1))]
+    names = ("domain", "floor", "tail", f"L({curve.n_experts})", "best scale")
     rows = [
         (
             fact["domain"],
             _value(fact["floor"], fact["floor_stderr"]),
             _value(fact["tail"], fact["tail_stderr"]),
             f"{fact['loss_pool']:.4f}",
-            *("-" if fact[k] is None else str(fact[k]) for k in ("k85", "k90")),
             _value(fact["best_scale"], fact["best_scale_stderr"]),
         )
         for fact in facts
@@ -139,10 +160,20 @@ def remarks(found: "MergeForecast") -> Iterator[str]:
         yield "the Gauss-Newton matrix is never negative: it does not tell where curvature is"
     if curve.third is None:
         yield "no interval on this text: third derivatives were not measured"
-    if (found.draws.n_folds < 2).any():
+    fewest = int(found.draws.n_folds.min())
+    if fewest < 2:
         yield "a domain has one item: nothing is known of other text of its kind"
+    elif fewest < FEW:
+        yield (
+            f"intervals on other text rest on {fewest} items or groups of items of a domain: "
+            "coarse; more text (evaluation.tokens_per_domain) makes them sharper"
+        )
     if curve.trace[-1] > 0:
-        yield "k85 and k90 are those of a curve straight in 1/k, whatever the data"
+        k85, k90 = (curve.k_for_return(share)[-1] for share in SHARES)
+        yield (
+            f"k85 = {k85} and k90 = {k90} of {curve.n_experts} experts, those of any curve "
+            "straight in 1/k, whatever the data"
+        )
 
 
 def _names(curve: Curve, values: Array) -> str:
@@ -152,12 +183,17 @@ def _names(curve: Curve, values: Array) -> str:
 def _ranked(ranking: Ranking | None, top: int) -> Iterator[str]:
     if ranking is None:
         return
-    yield f"{len(ranking.rows):,} subsets by predicted macro loss, the first {top}:"
+    shown = min(top, len(ranking.rows))
+    yield f"{len(ranking.rows):,} subsets by predicted macro loss, the first {shown}:"
+    yield (
+        f"  interval: {LEVEL:.0%} on {ranking.text} text; P(best): chance to be the best of all; "
+        f"regret: expected loss above the best"
+    )
     names = (
         "subset",
         "k",
         "loss",
-        "interval",
+        f"on {ranking.text} text",
         "P(best)",
         f"P(within {ranking.within:g})",
         "regret",

@@ -66,8 +66,9 @@ def forecast(
         Path | None,
         typer.Option(
             "--out",
-            help="Write a law file, which `plan --law` reads; with --from-merge a table (.parquet, "
-            ".csv, .json).",
+            help="Write a law file, which `plan --law` reads; with --from-merge the predicted loss "
+            "of every domain and k with its intervals as a table (.parquet, .csv), or all of "
+            "--json (.json).",
         ),
     ] = None,
     as_json: Json = False,

@@ -156,6 +156,7 @@ def _of_options(asked: Asked) -> _Merge:
     """
     from mergelaw.config.recipe import method_from_text, recipe_of
     from mergelaw.config.theory import Theory
+    from mergelaw.preflight.report import preflight
 
     problems = [*_missing(asked)]
     experts: dict[str, str] = {}
@@ -172,9 +173,24 @@ def _of_options(asked: Asked) -> _Merge:
             recipe_of(asked.base, experts, method)
     except ConfigError as error:
         problems += problem_lines(error)
-    if problems or method is None:
+    if method is not None and experts:
+        problems += _curve_problems(method, experts)
+    text = _read_text(asked, problems)
+    if asked.base and experts:
+        problems += preflight(asked.base, experts).problems
+    if problems or method is None or text is None:
         raise ConfigError(listing("options", problems))
-    return _Merge(_settings(asked), str(asked.base), experts, method, _text(asked), Theory())
+    return _Merge(_settings(asked), str(asked.base), experts, method, text, Theory())
+
+
+def _curve_problems(method: "Method", experts: Mapping[str, str]) -> Iterator[str]:
+    """Yield why merges are not predicted; of elections the number is told, from the weights."""
+    from mergelaw.theory.linear import why_no_curve
+    from mergelaw.theory.updates import has_updates
+
+    reason = why_no_curve(method, sorted(experts))
+    if reason is not None and not has_updates(method):
+        yield f"--method {reason}"
 
 
 def _missing(asked: Asked) -> Iterator[str]:
@@ -195,11 +211,17 @@ def _settings(asked: Asked) -> "PoolSettings":
     return Settings(dtype=asked.dtype or "float32", evaluation=evaluation)
 
 
-def _text(asked: Asked) -> "EvalText":
+def _read_text(asked: Asked, problems: list[str]) -> "EvalText | None":
+    """Return the text; what is wrong with its shards is added to the problems."""
     from mergelaw.evaluation.checkpoint import read_text
     from mergelaw.sweep.engine import Settings
 
-    return read_text(asked.shards, asked.batch_tokens or Settings().evaluation.batch_tokens)
+    batch_tokens = asked.batch_tokens or Settings().evaluation.batch_tokens
+    try:
+        return read_text(asked.shards, batch_tokens) if asked.shards else None
+    except MergeLawError as error:
+        problems += problem_lines(error)
+        return None
 
 
 def _of_study(asked: Asked) -> _Merge:
@@ -216,6 +238,7 @@ def _of_study(asked: Asked) -> _Merge:
     from mergelaw.evaluation.prepared import read_shards
     from mergelaw.evaluation.text import EvalText
     from mergelaw.paths import StudyPaths, checkpoint_ref
+    from mergelaw.theory.needed import require_models_and_text
 
     problems = [*_too_many(asked)]
     study = read_study(Path(str(asked.config)))
@@ -224,6 +247,7 @@ def _of_study(asked: Asked) -> _Merge:
     if problems:
         raise ConfigError(listing("options", problems))
     paths, size = StudyPaths.of(study), str(asked.size)
+    require_models_and_text(study, paths, size)
     method = next(entry for entry in study.methods if entry.label == asked.method)
     experts = {name: checkpoint_ref(study, paths, size, name) for name in study.expert_names}
     text = EvalText.of(read_shards(study, paths), study.evaluation.batch_tokens)

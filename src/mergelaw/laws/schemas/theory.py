@@ -34,7 +34,7 @@ DERIVATIVES = Table(  # at the merge of the whole pool; sums over the scored tok
         "spread": NUMBERS,  # d_i' H d_i, d_i = psi(v_i) - mean of all
         "third": NUMBERS,  # along d_i, of the whole domain, in each of its rows; null: not measured
         "mask_spread": NUMBER,  # mean over masks and experts of n' H n, n = psi(v) - v; null: none
-        "mask_stderr": NUMBER,  # of it, over the probes
+        "mask_probes": NUMBERS,  # the same by each of the probes that it is the mean of
     },
     ("size", "method", "mask_seed", "route", "domain", "fold"),
 )
@@ -197,7 +197,6 @@ WEIGHTS = Table(
         "domains": pl.List(pl.String()),
         "heldout_by_domain": NUMBERS,
         "forwards": NUMBER,  # cost in forward passes over the calibration text, all told
-        "seconds": NUMBER,
         "n_losses": COUNT,
         "n_gradients": COUNT,
         "n_products": COUNT,  # directions along which curvature was taken
