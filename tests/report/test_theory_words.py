@@ -269,7 +269,7 @@ def test_rank_correlations_and_regrets_are_told(small_study, small_tables):
     )
     text = theory_subset_words.theory_rankings(small_study, frames)
     assert text[0].endswith("0.25 at k = 1, 0.97 at k = 2 and 0.97 at k ≥ 3.")
-    assert "half of all domains and sizes up to: 20% at k = 3." in text[2]
+    assert "over domains and sizes at most 20% at k = 3 (median 20%)." in text[2]
 
 
 def test_gains_with_a_wrong_sign_are_counted(small_study, small_tables):

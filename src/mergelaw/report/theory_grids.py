@@ -63,9 +63,10 @@ def answer(study: Study, tables: Tables) -> Grid:
     return Grid(
         f"Macro loss in nats/token. L({pool}): measured, the one merge. Floor and tail: predicted "
         "from its derivatives ± standard error from the choice of items, beside the law fitted to "
-        "the measured curve; its floor is an extrapolation in both. k for 85% and 90% of the fall "
-        f"from k = 1 to {pool}: predicted | measured. Best scale: of the whole pool; – where the "
-        "loss does not curve upwards along it, or no scales were measured.",
+        "the measured curve, on the same items; its floor is an extrapolation in both. k for 85% "
+        f"and 90% of the fall from k = 1 to {pool}: predicted | measured; the predicted ones are "
+        "those of a curve straight in 1/k, whatever the data. Best scale: of the whole pool; – "
+        "where the loss does not curve upwards along it, or no scales were measured.",
         head,
         body,
         2,

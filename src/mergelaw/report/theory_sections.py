@@ -16,7 +16,7 @@ SECTIONS = (
         "The whole curve from one merge",
         "With the loss, slope and curvature at the whole pool's merge the mean over subsets of "
         "any k follows, and so does its change with the scale. Here they were measured as well, so "
-        "that each prediction can be checked; no loss but the last one was used for it.",
+        "that each prediction can be checked; no loss of another subset's merge was used for it.",
         (
             Finding("theory_curves", theory_words.theory_curves, theory_grids.errors),
             Finding("theory_errors", theory_words.theory_errors),

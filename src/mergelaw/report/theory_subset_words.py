@@ -82,14 +82,14 @@ def _regret(frame: pl.DataFrame) -> list[str]:
     """Give the loss of choosing for one domain at fixed k, as a share of a random subset's."""
     known = frame.drop_nulls(["regret", "regret_random"]).filter(pl.col("regret_random") > 0)
     parts = [
-        f"{words.percent(median(shares), 0)} at k = {k}"
+        f"{words.percent(max(shares), 0)} at k = {k} (median {words.percent(median(shares), 0)})"
         for k in FIXED_K
         if (shares := _shares(rows(known, k=k)))
     ]
     return [
         "Chosen for one domain, a subset lies above the best of its k by a share of what a random "
-        f"one does, half of all domains and sizes up to: {words.joined(parts)}. That is on the "
-        "text that derivatives were taken on; what a choice loses on other text is not checked."
+        f"one does; over domains and sizes at most {words.joined(parts)}. That is on the text that "
+        "derivatives were taken on; what a choice loses on other text is not checked here."
     ] * bool(parts)
 
 

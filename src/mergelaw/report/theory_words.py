@@ -85,7 +85,8 @@ def _inside(study: Study, tables: Tables) -> list[str]:
     ]
     text = (
         "The interval on this text, which is the size of higher orders, holds the measured mean of "
-        f"a domain or macro, over methods and sizes, in {words.joined(parts)}."
+        f"a domain or macro, over methods and sizes, in {words.joined(parts)}; cases that share "
+        "models and text, and are not independent."
     )
     return [text, *_misses(rows(frame, domain=MACRO))]
 
