@@ -79,9 +79,16 @@ def _weights(study: Study, tables: Tables) -> list[str]:
             parts.append(f"{words.span(changes, _signed)} from {name}")
     if not parts:
         return []
+    known = [
+        cell[NEWTON]["heldout_stderr"] / cell[NEWTON]["heldout"]
+        for cell in found.values()
+        if NEWTON in cell and cell[NEWTON]["heldout_stderr"] is not None
+    ]
+    told = f" (standard errors {words.span(known, words.percent)})" if known else ""
     return [
         f"Weights found from it by Newton's method change {minimised(study, objectives[0])} on "
-        f"other text by {words.joined(parts)}, over the sizes."
+        f"other text by {words.joined(parts)}, over the sizes. Their errors are known against the "
+        f"full average alone{told}."
     ]
 
 
