@@ -11,7 +11,7 @@ import typer
 
 from mergelaw.errors import ConfigError, MergeLawError, TableError, listing
 from mergelaw.files import atomic_file, write_json
-from mergelaw.tools.options import Json, problem_lines
+from mergelaw.tools.options import Json, Mixture, problem_lines
 
 if TYPE_CHECKING:
     from mergelaw.laws.ranking import Ranking
@@ -26,9 +26,6 @@ Table = Annotated[
         "where it has them, domain, size, method, se; a study's sweep/losses.parquet is one.",
         show_default=False,
     ),
-]
-Mixture = Annotated[
-    str | None, typer.Option("--mixture", help="Weights of domains, as a=0.5,b=0.5.")
 ]
 
 

@@ -20,7 +20,7 @@ from mergelaw.tools.optimizing_inputs import (
     route_problems,
     texts_of,
 )
-from mergelaw.tools.options import Json
+from mergelaw.tools.options import Json, Mixture
 
 if TYPE_CHECKING:
     from mergelaw.theory.best_merge import Asked, BestMerge
@@ -45,9 +45,6 @@ Split = Annotated[
 ]
 Target = Annotated[
     str | None, typer.Option("--target", help="The domain whose loss shall be small; else macro.")
-]
-Mixture = Annotated[
-    str | None, typer.Option("--mixture", help="Weights of domains, as a=0.5,b=0.5.")
 ]
 Worst = Annotated[bool, typer.Option("--worst", help="The worst domain's loss shall be small.")]
 MaxExperts = Annotated[

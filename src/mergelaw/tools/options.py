@@ -9,6 +9,9 @@ from mergelaw.errors import MergeLawError
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Out = Annotated[Path | None, typer.Option("--out", help="Write the JSON to this file, too.")]
+Mixture = Annotated[
+    str | None, typer.Option("--mixture", help="Weights of domains, as a=0.5,b=0.5.")
+]
 
 
 def problem_lines(error: MergeLawError) -> list[str]:
