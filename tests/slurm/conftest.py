@@ -27,7 +27,7 @@ def smoke(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> tuple[S
     study = Study(tmp_path_factory.mktemp("smoke"))
     head = study.head_of(CONFIG)
     try:
-        head.succeeds(900)
+        head.succeeds()
     finally:
         head.end()
     return study, head

@@ -27,6 +27,10 @@ CHUNK = "results/smoke/sweep/w32/average/0.parquet"
 N_MERGES = 16
 SOME = 3
 
+PATIENCE = 900.0
+"""Seconds that a test waits for what must come. On two slow cores that the other tests use too, a
+chunk of 15 s of processor time has taken five minutes."""
+
 PROFILE = ("--profile", "slurm")
 QUICK = (
     *("--slurm-init-seconds-before-status-checks", "1", "--max-status-checks-per-second", "2"),
@@ -112,22 +116,22 @@ class Head:
         hold(self.job())
         return self.study.n_scored()
 
-    def until(self, ready: Callable[[], Any], what: str, seconds: float = 240) -> None:
-        until(ready, f"{what}\n{self.text()[-2000:]}", seconds, self.process)
+    def until(self, ready: Callable[[], Any], what: str) -> None:
+        until(ready, f"{what}\n{self.text()[-2000:]}", self.process)
 
-    def wait(self, seconds: float = 300) -> int:
+    def wait(self) -> int:
         """Exit status, waited for."""
         try:
-            return self.process.wait(seconds)
+            return self.process.wait(PATIENCE)
         except subprocess.TimeoutExpired:
             self.end()
             raise AssertionError(
-                f"still running after {seconds} s:\n{self.text()[-3000:]}"
+                f"still running after {PATIENCE} s:\n{self.text()[-3000:]}"
             ) from None
 
-    def succeeds(self, seconds: float = 300) -> str:
+    def succeeds(self) -> str:
         """The log of a head that ends well."""
-        status = self.wait(seconds)
+        status = self.wait()
         assert status == 0, self.text()[-6000:]
         return self.text()
 
@@ -147,15 +151,14 @@ def all_half_way(*heads: Any) -> list[Any]:
 def until(
     ready: Callable[[], Any],
     what: str,
-    seconds: float = 60,
     process: "subprocess.Popen[bytes] | None" = None,
 ) -> None:
     """Wait for something; fail when it takes too long or a process that should bring it ends."""
-    deadline = time.monotonic() + seconds
+    deadline = time.monotonic() + PATIENCE
     while not ready():
         ended = process is not None and process.poll() is not None
         assert not ended, f"ended early, waiting for {what}"
-        assert time.monotonic() < deadline, f"waited {seconds} s in vain for {what}"
+        assert time.monotonic() < deadline, f"waited {PATIENCE} s in vain for {what}"
         time.sleep(0.1)
 
 

@@ -185,7 +185,7 @@ def show_late(study: Study, late: Path, seconds: float = 45) -> tuple[str, ...]:
     folder = study.chunk.parent
 
     def follow() -> None:
-        until(study.chunk.exists, "the chunk", 300)
+        until(study.chunk.exists, "the chunk")
         time.sleep(seconds)
         shutil.copytree(folder, late, dirs_exist_ok=True)
 

@@ -43,17 +43,16 @@ class Submitted:
 
     def half_way(self) -> str:
         """Hold its job once it has scored some merges; the job's number."""
-        until(lambda: self.study.n_scored() >= SOME, f"merges\n{self.text()[-2000:]}", 240)
+        until(lambda: self.study.n_scored() >= SOME, f"merges\n{self.text()[-2000:]}")
         (job,) = self.jobs()
         hold(job)
         return job
 
-    def becomes(self, expected: str, seconds: float = 240) -> None:
+    def becomes(self, expected: str) -> None:
         """Wait until the head is in a state."""
         until(
             lambda: state(self.number) == expected,
             f"{expected} of {self.number}, a head\n{self.text()[-3000:]}",
-            seconds,
         )
 
     def kill(self) -> None:
@@ -113,10 +112,10 @@ def test_a_head_whose_time_ends_queues_itself_again_and_goes_on(scene):
     study = scene.arm("cured")
     (study.folder / SECOND).unlink()
     head = submit(study, "--jobs", "1", CHUNK, SECOND)
-    until(lambda: head.jobs(), "a job", 120)
+    until(lambda: head.jobs(), "a job")
     # What Slurm sends some minutes before the time limit (`--signal`).
     ask("scancel", "--signal=USR1", "--batch", head.number)
-    until(lambda: fact(head.number, "Restarts") == "1", f"a restart\n{head.text()[-2000:]}", 240)
+    until(lambda: fact(head.number, "Restarts") == "1", f"a restart\n{head.text()[-2000:]}")
     assert study.chunk.exists() != (study.folder / SECOND).exists()
     head.becomes("COMPLETED")
     assert study.chunk.read_bytes() == scene.whole

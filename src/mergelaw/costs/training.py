@@ -182,7 +182,7 @@ class TrainingJob:
         return states + (self.model_bytes if launch.offload_param else 0)
 
     def host_bytes(self, *, on_gpus: bool) -> int:
-        """Return the host's memory of all processes.
+        """Return the host's memory of all processes, the one that starts the others included.
 
         Beside what is offloaded: on GPUs the model once, on its way there and back; without GPUs
         everything that a process has.
@@ -191,7 +191,8 @@ class TrainingJob:
         plain = self.launch.is_plain
         passing = MASTER_BYTES * self.shape.n_params if plain else self.model_bytes
         held = passing if on_gpus else n_processes * self.process_bytes
-        return n_processes * FIXED_BYTES + held + self.offloaded_bytes
+        started = n_processes if plain else n_processes + 1
+        return started * FIXED_BYTES + held + self.offloaded_bytes
 
     def work_seconds(self, machine: Machine) -> float:
         """Return the seconds of all steps: forward and backward passes, and AdamW's.
