@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from mergelaw.errors import ConfigError, FitError, MergeLawError, listing
-from mergelaw.tools.from_merge import Asked, forecast_from_merge
+from mergelaw.tools.from_merge import forecast_from_merge
+from mergelaw.tools.from_merge_inputs import Asked
 from mergelaw.tools.from_merge_options import (
     FromMerge,
     MergeBatch,
