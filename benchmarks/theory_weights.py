@@ -11,13 +11,14 @@ from benchmarks.theory_scores import opened, other_text
 from mergelaw.config import Study, read_study
 from mergelaw.config.theory import Objective
 from mergelaw.paths import StudyPaths
+from mergelaw.theory import baselines
 from mergelaw.theory.comparison import evolved, forwards_to_reach
 from mergelaw.theory.counted import Counted
 from mergelaw.theory.goal import Goal
 from mergelaw.theory.model_surface import ModelSurface
 from mergelaw.theory.text_folds import FoldedText
 from mergelaw.theory.texts import calibration_and_heldout
-from mergelaw.theory.weights import judge_of, plain_method
+from mergelaw.theory.weights import CALIBRATION_FOLDS, judge_of, plain_method
 
 OBJECTIVE, WAY = "macro", "newton"
 LARGE = ("w80", "w128")
@@ -74,7 +75,7 @@ def _rows(folder: Path) -> Iterator[dict[str, Any]]:
             "gain_on_subset_by_calibration": 1 - found["heldout"] / chosen,
             "loss_to_better": found["heldout"] / min(oracle, scale) - 1,
             "forwards": found["forwards"],
-            **_costs(ways, _cma_forwards(study, size, found["heldout"])),
+            **_costs(found, *_others(study, size, found["heldout"])),
         }
 
 
@@ -83,33 +84,36 @@ def _weights(folder: Path, size: str) -> pl.DataFrame:
     return table.filter(objective=OBJECTIVE)
 
 
-def _costs(ways: Mapping[str, Mapping[str, Any]], evolution: float | None) -> dict[str, Any]:
+def _costs(
+    found: Mapping[str, Any], evolution: float | None, quadratic: float | None
+) -> dict[str, Any]:
     """Return what other ways pay for the held-out loss of the weights found, and their share.
 
     None: they do not reach it. Where CMA-ES does not within `BUDGET`, the share of its cost is
     below that of `BUDGET`, which is told: a bound from above.
     """
-    found, quadratic = ways[WAY], ways["quadratic_55"]
-    reaches = quadratic["heldout"] <= found["heldout"]
-    costs = [evolution or BUDGET, *([quadratic["forwards"]] if reaches else [])]
+    costs = [evolution or BUDGET, *([] if quadratic is None else [quadratic])]
     return {
         "cma_es_forwards": evolution,
-        "quadratic_forwards": quadratic["forwards"] if reaches else None,
+        "quadratic_forwards": quadratic,
         "cost_share": float(found["forwards"] / min(costs)),
     }
 
 
-def _cma_forwards(study: Study, size: str, value: float) -> float | None:
-    """Return at what cost CMA-ES on the calibration text reaches a held-out loss; None: not."""
+def _others(study: Study, size: str, value: float) -> tuple[float | None, float | None]:
+    """Return at what cost CMA-ES and a quadratic on the calibration text reach a held-out loss."""
     paths = StudyPaths.of(study)
     calibration, heldout = calibration_and_heldout(study, paths)
     with opened(study, paths, size) as engine:
-        folded = FoldedText.of(calibration, 1)
+        folded = FoldedText.of(calibration, CALIBRATION_FOLDS)
         surface = Counted(ModelSurface.over(engine, study, plain_method(), folded))
         goal = Goal.of(Objective(label=OBJECTIVE, target=OBJECTIVE), surface)
         path = evolved(surface, goal, BUDGET, f"{study.seed}/{size}/{OBJECTIVE}")
+        quadratic = baselines.quadratic(surface.fresh(), goal)
         judge = judge_of(engine, study, heldout, [])
-        return forwards_to_reach(path, lambda w: judge.judged(goal, w).value, value)
+        evolution = forwards_to_reach(path, lambda w: judge.judged(goal, w).value, value)
+        reaches = judge.judged(goal, quadratic.weights).value <= value
+    return evolution, quadratic.spent.forwards if reaches else None
 
 
 def _bars(rows: Sequence[Mapping[str, Any]]) -> Iterator[Bar]:

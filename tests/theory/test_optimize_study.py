@@ -49,9 +49,11 @@ def row(frame: pl.DataFrame, objective: str, way: str) -> dict:
     return found
 
 
-def test_the_first_objective_stands_beside_all_ways_the_others_beside_two(made):
+def test_the_first_objective_stands_beside_ways_of_like_cost_the_others_beside_two(made):
     *_, frame = made
-    assert frame.filter(objective="macro")["way"].to_list() == list(ways.WAYS)
+    dear = {ways.CMA_ES_LONG, ways.QUADRATIC}
+    tried = [way for way in ways.WAYS if way not in dear]
+    assert frame.filter(objective="macro")["way"].to_list() == tried
     for label in ("few", "layers"):
         beside = frame.filter(objective=label)["way"].to_list()
         assert beside == [ways.NEWTON, ways.FULL_AVERAGE, ways.BEST_SCALE]
@@ -97,10 +99,9 @@ def test_errors_are_of_the_difference_from_the_full_average(made):
 
 def test_costs_are_told(made):
     _, paths, frame = made
-    newton, evolved = (row(frame, "macro", way) for way in (ways.NEWTON, ways.CMA_ES_LONG))
+    newton, evolved = (row(frame, "macro", way) for way in (ways.NEWTON, ways.CMA_ES))
     assert newton["forwards"] >= 4
-    assert evolved["forwards"] <= 3 * newton["forwards"]
-    assert row(frame, "macro", ways.QUADRATIC)["forwards"] == 1 + 6 + 3 + 1
+    assert evolved["forwards"] <= newton["forwards"]
     cost = json.loads(Path(paths.weights("small").with_suffix(".cost.json")).read_text())
     assert cost["stage"] == "theory"
     assert cost["tokens_read"] > 0

@@ -94,7 +94,7 @@ def best_merge(asked: Asked, calibration: EvalText, heldout: EvalText) -> BestMe
     with Engine.open(settings, asked.base, asked.experts) as engine:
         for text in (calibration, heldout):
             check_vocabulary(text, engine.folders, engine.model)
-        found = search_all(engine, settings, calibration, objectives, "0", asked.route, beside)
+        found = search_all(engine, settings, calibration, objectives, "0", beside, asked.route)
         judge = judge_of(engine, settings, heldout, found)
         counts = calibration.length.n_scored, heldout.length.n_scored
         rows = [row for one in found for row in _told(one, judge, counts)]

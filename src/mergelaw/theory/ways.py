@@ -28,3 +28,7 @@ WAYS = tuple(WAY_TITLES)
 
 REFERENCES = (FULL_AVERAGE, BEST_SCALE)
 """The ways that stand beside every search."""
+
+IN_STUDY = tuple(way for way in WAYS if way not in (CMA_ES_LONG, QUADRATIC))
+"""The ways that stand beside the first search of a study; two that cost several times the search
+are tried by `mergelaw optimize --baselines` alone."""

@@ -46,9 +46,9 @@ GROUPINGS: tuple[Literal["model", "layers"], ...] = ("model", "layers")
 def write_weights(study: Study, paths: StudyPaths, size: str) -> Path:
     """Search for the best weights of every objective, and write them with what they bring.
 
-    They are of plain task vectors. The first objective stands beside all other ways to choose
-    weights, the others beside the full average and the best scale. What a reader must know stands
-    in the table's provenance under `notes`, and on standard error.
+    They are of plain task vectors. The first objective stands beside other ways to choose weights,
+    the others beside the full average and the best scale. What a reader must know stands in the
+    table's provenance under `notes`, and on standard error.
 
     Returns
     -------
@@ -84,7 +84,7 @@ def write_weights(study: Study, paths: StudyPaths, size: str) -> Path:
         for text in (calibration, heldout):
             check_vocabulary(text, engine.folders, engine.model)
         named = f"{study.seed}/{size}"
-        found = search_all(engine, study, calibration, theory.objectives, named)
+        found = search_all(engine, study, calibration, theory.objectives, named, ways.IN_STUDY)
         judge = judge_of(engine, study, heldout, found)
         n_tokens = calibration.length.n_scored, heldout.length.n_scored
         rows = [row for one in found for row in _rows(size, one, judge, n_tokens)]
@@ -121,8 +121,8 @@ def search_all(
     text: EvalText,
     objectives: Sequence[Objective],
     seed: str,
+    beside_first: tuple[str, ...],
     route: Literal["hvp", "gauss_newton", "pairs"] = "gauss_newton",
-    beside_first: tuple[str, ...] = ways.WAYS,
 ) -> list[Compared]:
     """Search for every objective's weights, beside the full average and the best scale.
 
@@ -136,10 +136,10 @@ def search_all(
     objectives : sequence of Objective
     seed : str
         Names random numbers.
+    beside_first : tuple of str
+        Ways that stand beside the first objective's search.
     route
         How curvature is measured.
-    beside_first : tuple of str
-        Ways that stand beside the first objective's search; all without it.
     """
     folded = FoldedText.of(text, CALIBRATION_FOLDS)
     ordered = sorted(objectives, key=lambda o: GROUPINGS.index(o.groups))
