@@ -14,10 +14,9 @@ test: $(VENV)/installed
 	$(BIN)/python -m benchmarks.mergekit_env overlay
 	$(BIN)/python -m benchmarks.lm_eval_env
 	$(BIN)/python -m tests.experts.build
-	OMP_NUM_THREADS=1 $(MAKE) --jobs 2 --keep-going --no-print-directory test-slurm test-rest test-workflow
+	$(MAKE) --jobs 2 --keep-going --no-print-directory test-slurm test-rest test-workflow
 
-# Tests on Slurm wait most of their time: the others run beside them. One thread each: threads of
-# one operation would wait for a core that another process has (tests/sweep: 2.3 minutes, not 4.1).
+# Tests on Slurm wait most of their time: the others run beside them.
 test-slurm:
 	PATH="$(CURDIR)/$(BIN):$$PATH" pytest tests/slurm
 
