@@ -104,7 +104,8 @@ def test_a_job_that_met_its_time_limit_asks_for_more_time_and_goes_on(scene):
     head, lost = scene.start(cured), scene.start(bare, *NO_RETRY)
     all_half_way(head, lost)
     for one in (head, lost):
-        ask("scontrol", "update", f"JobId={one.job()}", "EndTime=now")
+        # Not "now": in the next second that is a time that is past, and refused.
+        ask("scontrol", "update", f"JobId={one.job()}", "EndTime=now+5")
     head.succeeds()
     assert lost.wait() == 1
     first, second = head.jobs()
