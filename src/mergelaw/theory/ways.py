@@ -30,5 +30,5 @@ REFERENCES = (FULL_AVERAGE, BEST_SCALE)
 """The ways that stand beside every search."""
 
 IN_STUDY = tuple(way for way in WAYS if way not in (CMA_ES_LONG, QUADRATIC))
-"""The ways that stand beside the first search of a study; two that cost several times the search
-are tried by `mergelaw optimize --baselines` alone."""
+"""The ways that stand beside the first search of a study: all but two that cost several times as
+much as it, which `mergelaw optimize --baselines` tries."""
